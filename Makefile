@@ -1,0 +1,69 @@
+# hashtag-photos. `make` alone lists what there is; README.md says more.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+INSTALLED := $(VENV)/.installed
+
+# Every variable given on make's command line is an option of `hashtag-photos run`: POSTS=posts.jsonl is --posts posts.jsonl.
+# A misspelt one is therefore an error, and never left out in silence.
+OWN := PYTHON
+quoted = '$(subst ','\'',$(1))'
+option = --$(subst _,-,$(shell printf %s '$(1)' | tr A-Z a-z)) $(if $(filter RETRY,$(1)),,$(call quoted,$($(1))))
+GIVEN := $(strip $(foreach name,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name))))
+OPTIONS = $(foreach name,$(sort $(GIVEN)),$(call option,$(name)))
+
+.DEFAULT_GOAL := help
+.PHONY: help install classify report test lint types check bench smoke sample lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## set everything up in .venv, as locked
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; name a newer one: make install PYTHON=python3.12" >&2; exit 2; }
+	@echo "setting up $(VENV): about a minute, 6 GB with torch"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+classify: $(INSTALLED) ## the whole run: the sample, or POSTS=posts.jsonl, IMAGES=photos/, RUN=, MODEL=, LABELS=, DEVICE=
+	@$(BIN)/hashtag-photos run $(OPTIONS)
+
+report: $(INSTALLED) ## the report of RUN=runs/sample again
+	@$(BIN)/hashtag-photos report $(or $(RUN),runs/sample)
+
+test: $(INSTALLED) ## the tests, but for the slow ones
+	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+
+lint: $(INSTALLED) ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## mypy, strict
+	$(BIN)/mypy
+
+smoke: $(INSTALLED) ## the wheel in an environment of its own, on the sample, beside a decoy pipeline.py and models/
+	scripts/smoke.sh
+
+check: lint types test slow smoke ## all that CI runs
+
+.PHONY: slow
+slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m "slow and not gpu and not network"
+
+sample: $(INSTALLED) ## draw the sample and train the tiny model anew (about 15 minutes)
+	$(BIN)/python scripts/draw_scenes.py
+	$(BIN)/python scripts/train_tiny_clip.py
+
+lock: $(INSTALLED) ## requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-emit-index-url --generate-hashes --quiet --output-file requirements.lock
+
+clean: ## remove what can be made again; never runs/
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	find pipeline scripts tests -name __pycache__ -type d -exec rm -rf {} +
