@@ -1,0 +1,194 @@
+"""The nouns that travel between stages, and how each stands in a table.
+
+A post has attachments; an attachment that was fetched and is an image is a photo; distinct bytes are an image. Tables
+are append-only, so an attachment that was asked for again has a row per attempt and the last one counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+
+
+class PhotoStatus(StrEnum):
+    """What became of an attachment. Each is either permanent or temporary: only temporary ones are worth a retry."""
+
+    OK = "ok"
+    # permanent
+    GONE = "gone"  # 404 or 410, or a file that isn't there
+    REFUSED = "refused"  # any other answer in the 400s
+    OPTED_OUT = "opted_out"  # the server asks that machines leave it alone (X-Robots-Tag: noai)
+    BLOCKED = "blocked"  # an address that must not be asked: private, loopback, outside the named folder
+    BAD_ADDRESS = "bad_address"  # no address at all, or neither http nor https
+    NOT_AN_IMAGE = "not_an_image"
+    BROKEN = "broken"  # an image by its first bytes that can't be decoded to the end
+    TOO_LARGE = "too_large"  # more bytes or pixels than the caps
+    # temporary
+    TIMEOUT = "timeout"
+    SERVER_ERROR = "server_error"  # an answer in the 500s
+    RATE_LIMITED = "rate_limited"  # 429
+    UNREACHABLE = "unreachable"  # no such host, no connection, no valid certificate
+    INTERRUPTED = "interrupted"  # the connection ended before the file did
+
+    @property
+    def temporary(self) -> bool:
+        """Whether asking again later may help."""
+        return self in _TEMPORARY
+
+
+_TEMPORARY = frozenset(
+    {
+        PhotoStatus.TIMEOUT,
+        PhotoStatus.SERVER_ERROR,
+        PhotoStatus.RATE_LIMITED,
+        PhotoStatus.UNREACHABLE,
+        PhotoStatus.INTERRUPTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """Something attached to a post, by its address (http, https or file)."""
+
+    url: str
+    alt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """A post as its source stated it. Its key is (source, id); times are UTC."""
+
+    source: str
+    id: str
+    url: str | None = None
+    author: str | None = None
+    created_at: datetime | None = None
+    time_problem: str | None = None
+    text: str | None = None
+    language: str | None = None
+    hashtags: tuple[str, ...] = ()
+    likes: int | None = None
+    reposts: int | None = None
+    replies: int | None = None
+    sensitive: bool | None = None
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A line of a source that could not be read as a post: counted and listed, never dropped in silence."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """What became of one attachment in one attempt. Its key is (source, post_id, position); sizes are bytes, pixels."""
+
+    source: str
+    post_id: str
+    position: int
+    url: str
+    status: PhotoStatus
+    attempt: int
+    fetched_at: datetime
+    reason: str | None = None
+    http_status: int | None = None
+    final_url: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    animated: bool | None = None
+    phash: str | None = None
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+POSTS = pa.schema(
+    [
+        ("source", pa.string()),
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("author", pa.string()),
+        ("created_at", _TIME),
+        ("time_problem", pa.string()),
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("hashtags", pa.list_(pa.string())),
+        ("likes", pa.int64()),
+        ("reposts", pa.int64()),
+        ("replies", pa.int64()),
+        ("sensitive", pa.bool_()),
+        ("attachments", pa.list_(pa.struct([("url", pa.string()), ("alt", pa.string())]))),
+        ("collected_at", _TIME),
+    ]
+)
+
+PHOTOS = pa.schema(
+    [
+        ("source", pa.string()),
+        ("post_id", pa.string()),
+        ("position", pa.int32()),
+        ("url", pa.string()),
+        ("status", pa.string()),
+        ("attempt", pa.int32()),
+        ("fetched_at", _TIME),
+        ("reason", pa.string()),
+        ("http_status", pa.int32()),
+        ("final_url", pa.string()),
+        ("sha256", pa.string()),
+        ("size", pa.int64()),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("animated", pa.bool_()),
+        ("phash", pa.string()),
+    ]
+)
+
+
+def embeddings_schema(dimension: int) -> pa.Schema:
+    """One row per distinct image: sha256 and its unit vector of `dimension` float16 values."""
+    return pa.schema([("sha256", pa.string()), ("vector", pa.list_(pa.float16(), dimension))])
+
+
+def scores_schema(classes: Iterable[str]) -> pa.Schema:
+    """One row per distinct image: its label, the margin between the two best classes, a probability per class."""
+    return pa.schema(
+        [("sha256", pa.string()), ("label", pa.string()), ("margin", pa.float32())]
+        + [(probability_column(name), pa.float32()) for name in classes]
+    )
+
+
+def probability_column(class_name: str) -> str:
+    """The column of a scores table that holds the probability of a class."""
+    return f"p_{class_name}"
+
+
+def posts_table(posts: Iterable[Post], collected_at: datetime) -> pa.Table:
+    """Posts as a table of the POSTS schema."""
+    rows = []
+    for post in posts:
+        row = _row(post)
+        row["attachments"] = [_row(attachment) for attachment in post.attachments]
+        row["collected_at"] = collected_at
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=POSTS)
+
+
+def photos_table(photos: Iterable[Photo]) -> pa.Table:
+    """Photos as a table of the PHOTOS schema."""
+    return pa.Table.from_pylist([_row(photo) for photo in photos], schema=PHOTOS)
+
+
+def _row(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}

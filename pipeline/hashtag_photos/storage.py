@@ -1,0 +1,172 @@
+"""Files that appear whole or not at all, in a local folder or in an object store.
+
+Everything goes through pyarrow's file systems. Where the folder is local, a file is written under a temporary name in
+its own folder, synced, and renamed, and the folder is synced too, so that neither a reader nor a power cut sees half of
+one. An object store shows an object once its upload is complete, so there the bytes are gathered and sent at once.
+
+It knows nothing of posts or pictures.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from pyarrow import fs as pafs
+
+from hashtag_photos.errors import StorageError
+
+TEMPORARY_PREFIX = ".tmp-"  # pyarrow's datasets ignore names that begin with a dot
+
+
+class Storage:
+    """A folder at a path or an `s3://`, `gs://` address. Paths given to its methods are relative, with slashes."""
+
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        self.location = os.fspath(location)
+        if "://" in self.location:
+            try:
+                self.fs, self.root = pafs.FileSystem.from_uri(self.location)
+            except (OSError, ValueError) as error:
+                raise StorageError(f"{self.location}: {_first_line(error)}", subject=self.location) from error
+        else:
+            self.fs, self.root = pafs.LocalFileSystem(), str(Path(self.location).expanduser().resolve())
+        #: the folder on this machine, or None in an object store
+        self.local = Path(self.root) if isinstance(self.fs, pafs.LocalFileSystem) else None
+
+    def path(self, relative: str) -> str:
+        """The path that `self.fs` understands."""
+        return f"{self.root}/{relative}"
+
+    def exists(self, relative: str) -> bool:
+        """Whether the file stands there, whole."""
+        return bool(self.fs.get_file_info(self.path(relative)).type == pafs.FileType.File)
+
+    def names(self, relative: str = "") -> list[str]:
+        """Names of the files and folders directly below, sorted; none if there is no such folder."""
+        selector = pafs.FileSelector(self.path(relative).rstrip("/"), allow_not_found=True)
+        with self._explained(relative):
+            return sorted(info.base_name for info in self.fs.get_file_info(selector))
+
+    def read(self, relative: str) -> bytes:
+        """The bytes of a file."""
+        with self._explained(relative), self.fs.open_input_stream(self.path(relative)) as stream:
+            return cast(bytes, stream.read())
+
+    def open(self, relative: str) -> BinaryIO:
+        """A file opened for reading, seekable."""
+        return cast(BinaryIO, self.fs.open_input_file(self.path(relative)))
+
+    def write(self, relative: str, fill: Callable[[IO[bytes]], object]) -> None:
+        """Have `fill` write a file, which appears, or replaces an older one, only once it is whole and durable."""
+        with self._explained(relative):
+            if self.local is not None:
+                target = self.local / relative
+                target.parent.mkdir(parents=True, exist_ok=True)
+                temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
+                try:
+                    with temporary.open("wb") as file:
+                        fill(file)
+                    self._publish(temporary, target)
+                except BaseException:
+                    temporary.unlink(missing_ok=True)
+                    raise
+            else:
+                with tempfile.SpooledTemporaryFile(max_size=64 << 20) as file:
+                    fill(cast(IO[bytes], file))
+                    file.seek(0)
+                    self._send(cast(IO[bytes], file), relative)
+
+    def update(self, relative: str, content: bytes) -> bool:
+        """Write a file unless it already holds just this; whether it was written."""
+        if self.exists(relative) and self.read(relative) == content:
+            return False
+        self.write(relative, lambda file: file.write(content))
+        return True
+
+    def adopt(self, file: Path, relative: str) -> None:
+        """Move a finished local file in, unless its place is taken: same name, same bytes."""
+        with self._explained(relative):
+            if self.exists(relative):
+                file.unlink()
+            elif self.local is not None:
+                target = self.local / relative
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._publish(file, target)
+            else:
+                with file.open("rb") as source:
+                    self._send(source, relative)
+                file.unlink()
+
+    @contextmanager
+    def incoming(self) -> Iterator[Path]:
+        """A local folder for files in the making; in a local run below it, so that `adopt` is a rename."""
+        with self._explained("images"):
+            if self.local is not None:
+                (self.local / "images").mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self.local and self.local / "images"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written. Only for who holds the run's lock."""
+        if self.local is None:
+            return
+        for leftover in self.local.rglob(f"{TEMPORARY_PREFIX}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+    def _send(self, source: IO[bytes], relative: str) -> None:
+        path = self.path(relative)
+        try:
+            stream = self.fs.open_output_stream(path)
+        except FileNotFoundError:  # a file system that has folders; object stores only have names
+            self.fs.create_dir(path.rpartition("/")[0], recursive=True)
+            stream = self.fs.open_output_stream(path)
+        with stream:
+            shutil.copyfileobj(source, stream, 4 << 20)
+
+    @contextmanager
+    def _explained(self, relative: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise storage_error(error, f"{self.location}/{relative}") from error
+
+    @staticmethod
+    def _publish(temporary: Path, target: Path) -> None:
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def storage_error(error: OSError, path: str) -> StorageError:
+    """What an OSError on `path` means for the user, and what to do."""
+    if error.errno == errno.ENOSPC or "No space left" in str(error):
+        what = "the disk is full: free some space, then run the same command again; what was had is kept"
+    elif isinstance(error, PermissionError) or error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        what = "can't be written: choose a run folder that you may write to, with --run"
+    elif isinstance(error, FileExistsError | NotADirectoryError):
+        what = "a file stands where the run folder should be: choose another with --run"
+    else:
+        what = f"{error.strerror or _first_line(error)}; choose another run folder with --run"
+    return StorageError(f"{path}: {what}", subject=path)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,143 @@
+"""What several tests share: real servers on 127.0.0.1, pictures made on the spot, the command as a process."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from hashtag_photos import sources
+from hashtag_photos.http import Local
+from hashtag_photos.records import Attachment, Post
+
+REPOSITORY = Path(__file__).parent.parent
+SAMPLE = REPOSITORY / "pipeline/hashtag_photos/sources/sample"
+#: what the tests' posts link to; a route leads from it to the test's own server
+ORIGIN = "http://server.invalid"
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def picture(color: str | tuple[int, int, int] = "teal", size: tuple[int, int] = (48, 32), **options: Any) -> bytes:
+    """An encoded picture, JPEG unless `format` says otherwise."""
+    out = io.BytesIO()
+    Image.new(options.pop("mode", "RGB"), size, color).save(out, options.pop("format", "JPEG"), **options)
+    return out.getvalue()
+
+
+@dataclass
+class Server:
+    """A web server on 127.0.0.1 that answers by path, and counts what it was asked."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    base: str = ""
+
+    @property
+    def local(self) -> Local:
+        return Local(routes={ORIGIN: self.base})
+
+    def serve(self, path: str, body: bytes, *, status: int = 200, **headers: str) -> str:
+        """Answer a path with these bytes; its address."""
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(status)
+            for name, value in {"Content_Type": "image/jpeg", "Content_Length": str(len(body)), **headers}.items():
+                handler.send_header(name.replace("_", "-"), value)
+            handler.end_headers()
+            handler.wfile.write(body)
+
+        self.answers[path] = answer
+        return ORIGIN + path
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            server.asked.append(self.path)
+            try:
+                answer = server.answers.get(self.path)
+                if answer is None:
+                    self.send_error(404)
+                else:
+                    answer(self)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    server.base = f"http://127.0.0.1:{http.server_address[1]}"
+    yield server
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A source for tests: posts from a list, whose pictures a test's server has."""
+
+    urls: tuple[tuple[str, ...], ...]
+    base: str
+
+    @property
+    def title(self) -> str:
+        return "a test's posts"
+
+    def asked(self) -> dict[str, Any]:
+        return {"kind": "listed", "urls": self.urls, "base": self.base}
+
+    def check(self) -> None:
+        pass
+
+    def state(self) -> str:
+        return str(hash(self))
+
+    def size(self) -> int:
+        return len(self.urls)
+
+    def posts(self) -> Iterator[Post]:
+        for number, urls in enumerate(self.urls):
+            yield Post(source="test", id=str(number), attachments=tuple(Attachment(url=url) for url in urls))
+
+    @contextmanager
+    def local(self) -> Iterator[Local]:
+        yield Local(routes={ORIGIN: self.base})
+
+
+@pytest.fixture
+def listed(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Listed]:
+    """Posts with these attachments, served by the test's server: listed(["/a.jpg", "/b.jpg"], [])."""
+    monkeypatch.setitem(sources._KINDS, "listed", lambda urls, base: Listed(tuple(map(tuple, urls)), base))
+
+    def make(*posts: list[str]) -> Listed:
+        addresses = tuple(tuple(ORIGIN + url if url.startswith("/") else url for url in urls) for urls in posts)
+        return Listed(addresses, server.base)
+
+    return make
+
+
+def command(*words: str | Path, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the installed command `hashtag-photos`."""
+    program = Path(sys.executable).with_name("hashtag-photos")
+    return subprocess.run([program, *words], cwd=cwd, capture_output=True, text=True, timeout=240, **options)
