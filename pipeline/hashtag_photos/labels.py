@@ -1,0 +1,168 @@
+"""models/labels/*.toml -> a LabelSet: classes, their prompts, the templates around them, and when not to decide.
+
+    name = "friendly-or-force"
+    margin = 0.10                               # below it, between the two best classes, a picture is `unsure`
+    templates = ["{}.", "a photo of {}."]       # each prompt is put into each; the vectors are averaged
+    [classes.friendly]
+    title = "Friendly"                          # optional, for people
+    prompts = ["a police officer shaking hands with a person"]
+
+A prompt is one thing that can be seen; a class is as likely as its prompts are on average (see stages/score.py).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hashtag_photos.errors import LabelSetError
+from hashtag_photos.models import bundled, slug
+
+DEFAULT = "friendly-or-force"
+UNSURE = "unsure"
+_CLASS_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_KEYS = {"name", "title", "question", "margin", "templates", "classes"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelClass:
+    """A class: its name in tables, its title for people, and the things that can be seen in its pictures."""
+
+    name: str
+    title: str
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSet:
+    """A question that is put to every picture. Raises LabelSetError if it can't be asked."""
+
+    name: str
+    title: str
+    question: str
+    margin: float
+    templates: tuple[str, ...]
+    classes: tuple[LabelClass, ...]
+
+    def __post_init__(self) -> None:
+        names = [each.name for each in self.classes]
+        if len(names) < 2:
+            raise self._error(f"has {len(names)} classes, at least two are needed to choose between")
+        for name in names:
+            if not _CLASS_NAME.fullmatch(name) or name == UNSURE:
+                raise self._error(f"can't have a class named {name!r}: small letters, digits and _, and not {UNSURE!r}")
+        if not 0 <= self.margin < 1:
+            raise self._error(f"has the margin {self.margin}, it must be at least 0 and below 1")
+        if not self.templates:
+            raise self._error('has no templates; the simplest is templates = ["{}"]')
+        for template in self.templates:
+            if template.count("{}") != 1 or re.search(r"[{}]", template.replace("{}", "")):
+                raise self._error(f"has the template {template!r}, which must hold {{}} once, for the prompt")
+        for each in self.classes:
+            if not each.prompts or not all(prompt.strip() for prompt in each.prompts):
+                raise self._error(f"has no prompts for the class {each.name!r}, or an empty one")
+
+    @cached_property
+    def key(self) -> str:
+        """Name and fingerprint, fit for a file name: the same key means the same question."""
+        facts = asdict(self)
+        for each in facts["classes"]:
+            del each["title"]
+        asked = {name: facts[name] for name in ("margin", "templates", "classes")}
+        return f"{slug(self.name)}-{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]}"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in their order."""
+        return tuple(each.name for each in self.classes)
+
+    def _error(self, what: str) -> LabelSetError:
+        return LabelSetError(f"label set {self.name!r} {what}", subject=self.name)
+
+
+def label_set_presets() -> dict[str, Path]:
+    """The bundled label sets by name."""
+    return {path.stem: path for path in sorted((bundled() / "labels").glob("*.toml"))}
+
+
+def find_labels(name: str) -> LabelSet:
+    """The label set that a name means: a bundled one, or the path of a TOML file.
+
+    Raises LabelSetError if there is none, or if it can't be read or asked.
+    """
+    known = label_set_presets()
+    path = known.get(name)
+    if path is None:
+        path = Path(name).expanduser()
+        if path.suffix != ".toml":
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise LabelSetError(
+                f"there is no label set {name!r}; {hint}bundled: {', '.join(known)}; or give the path of a .toml file",
+                subject=name,
+            )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise LabelSetError(f"{path}: no such file; bundled label sets: {', '.join(known)}", subject=name) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelSetError(f"{path}: can't be read ({error})", subject=name) from error
+    try:
+        return _parse(tomllib.loads(text), path)
+    except tomllib.TOMLDecodeError as error:
+        raise LabelSetError(f"{path}: is not valid TOML: {error}", subject=name) from None
+
+
+def label_set_from_facts(facts: dict[str, Any]) -> LabelSet:
+    """The label set that `asdict` gave, as run.json remembers it."""
+    classes = tuple(LabelClass(**{**each, "prompts": tuple(each["prompts"])}) for each in facts["classes"])
+    return LabelSet(**{**facts, "templates": tuple(facts["templates"]), "classes": classes})
+
+
+def _parse(values: dict[str, Any], path: Path) -> LabelSet:
+    def text(where: dict[str, Any], key: str, default: str) -> str:
+        value = where.get(key, default)
+        if not isinstance(value, str):
+            raise LabelSetError(f"{path}: {key} must be text, not {value!r}", subject=path)
+        return value
+
+    def texts(where: dict[str, Any], key: str, default: list[str]) -> tuple[str, ...]:
+        value = where.get(key, default)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise LabelSetError(f"{path}: {key} must be a list of texts, not {value!r}", subject=path)
+        return tuple(value)
+
+    unknown = sorted(set(values) - _KEYS)
+    if unknown:
+        raise LabelSetError(f"{path}: unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}", subject=path)
+    classes = values.get("classes")
+    if not isinstance(classes, dict) or not all(isinstance(each, dict) for each in classes.values()):
+        raise LabelSetError(
+            f"{path}: has no classes; a class is a table [classes.NAME] with prompts = [...]", subject=path
+        )
+    margin = values.get("margin", 0.1)
+    if isinstance(margin, bool) or not isinstance(margin, int | float):
+        raise LabelSetError(f"{path}: margin must be a number, not {margin!r}", subject=path)
+    name = text(values, "name", path.stem)
+    return LabelSet(
+        name=name,
+        title=text(values, "title", name),
+        question=text(values, "question", "What does this picture show?"),
+        margin=float(margin),
+        templates=texts(values, "templates", ["{}"]),
+        classes=tuple(
+            LabelClass(
+                name=key,
+                title=text(each, "title", key.replace("_", " ").capitalize()),
+                prompts=texts(each, "prompts", []),
+            )
+            for key, each in classes.items()
+        ),
+    )

@@ -1,0 +1,274 @@
+"""Stage 4: SQL over the tables + estimate -> Tally: how many of each, with how much certainty, with how much missing.
+
+Images are distinct bytes; photos are attachments that are images; a post counts for a class if any of its photos does,
+so the posts of all classes can add up to more than there are. Every count stands beside its denominator.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from hashtag_photos.errors import RunError
+from hashtag_photos.estimate import wilson
+from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
+from hashtag_photos.records import probability_column
+from hashtag_photos.run import Run
+from hashtag_photos.stages.classify import scores_path
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas
+
+NOT_ASKED = "not_asked_yet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassTally:
+    """One class. `share` is of the images classified, with its 95 % Wilson interval from `low` to `high`."""
+
+    label: str
+    title: str
+    images: int
+    share: float | None
+    low: float
+    high: float
+    posts: int
+    photos: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """What there was, what could be had, and what not, by reason."""
+
+    posts: int
+    posts_without_attachments: int
+    posts_without_time: int
+    lines_rejected: int
+    attachments: int
+    had: int
+    missing: dict[str, int]
+    images: int
+    images_not_classified: int
+
+    @property
+    def share(self) -> float | None:
+        """The share of attachments that could be had."""
+        return self.had / self.attachments if self.attachments else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayTally:
+    """Posts of one day (UTC) that show a class."""
+
+    day: str
+    label: str
+    posts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """The result of a run for one model and one label set. Totals are the denominators of the classes' counts."""
+
+    run: str
+    model: str
+    model_key: str
+    labels: str
+    labels_key: str
+    margin: float
+    images: int
+    posts: int
+    photos: int
+    classes: tuple[ClassTally, ...]
+    coverage: Coverage
+    days: tuple[DayTally, ...]
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """The classes as a pandas DataFrame, one row each, as in tally.csv."""
+        import pandas
+
+        return pandas.DataFrame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The classes as plain rows, each with its denominators."""
+        return [
+            {
+                "label": each.label,
+                "images": each.images,
+                "images_total": self.images,
+                "share": each.share,
+                "low_95": each.low,
+                "high_95": each.high,
+                "posts": each.posts,
+                "posts_total": self.posts,
+                "photos": each.photos,
+                "photos_total": self.photos,
+            }
+            for each in self.classes
+        ]
+
+    def to_json(self) -> str:
+        """All of it as JSON."""
+        facts = asdict(self)
+        facts["coverage"]["share"] = self.coverage.share
+        facts["interval"] = "95 % Wilson score interval of the raw share; errors of the classifier are not in it"
+        return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+
+    def to_csv(self) -> str:
+        """The classes as CSV."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, list(self.rows()[0]), lineterminator="\n")
+        table.writeheader()
+        for row in self.rows():
+            table.writerow({name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()})
+        return text.getvalue()
+
+
+def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None = None) -> Tally:
+    """The tally of a run, written to `report/` as tally.json, tally.csv and photos.csv.
+
+    By default of the model and label set that the run was first classified with; that of others goes to a folder of its
+    own below `report/`. Files that already hold just this are left alone. Raises RunError if nothing was classified.
+    """
+    model_key = model_key or run.asked.get("model_key")
+    labels_key = labels_key or run.asked.get("labels")
+    scores = run.read_table(scores_path(model_key, labels_key)) if model_key and labels_key else None
+    facts = run.used("label_sets", labels_key) if labels_key else None
+    if scores is None or facts is None or model_key is None or labels_key is None:
+        raise RunError(
+            f"{run.location}: nothing was classified yet; run the classify stage first", subject=run.location
+        )
+    labels = label_set_from_facts(dict(facts))
+    with run.database(scores=scores) as database:
+        database.execute(
+            "CREATE VIEW classified AS "
+            "SELECT photos.*, label FROM photos JOIN scores USING (sha256) WHERE status = 'ok'"
+        )
+        tally = _tally(run, database, model_key, labels)
+        photos = _photos_csv(database, labels)
+    folder = report_folder(run, model_key, labels_key)
+    with run.writing():
+        run.storage.update(f"{folder}/tally.json", tally.to_json().encode())
+        run.storage.update(f"{folder}/tally.csv", tally.to_csv().encode())
+        run.storage.update(f"{folder}/photos.csv", photos)
+    return tally
+
+
+def report_folder(run: Run, model_key: str, labels_key: str) -> str:
+    """Where the results of a model and a label set stand: `report`, or for a further question a folder below it."""
+    first = (run.asked.get("model_key"), run.asked.get("labels"))
+    return "report" if (model_key, labels_key) == first else f"report/{labels_key}@{model_key}"
+
+
+def _tally(run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels: LabelSet) -> Tally:
+    images, photos, posts = _row(
+        database,
+        "SELECT count(DISTINCT sha256), count(*), count(DISTINCT (source, post_id)) FROM classified",
+    )
+    counted = {
+        label: counts
+        for label, *counts in database.execute(
+            """SELECT label, count(DISTINCT sha256), count(DISTINCT (source, post_id)), count(*)
+            FROM classified GROUP BY label"""
+        ).fetchall()
+    }
+    classes = []
+    for name, title in [*((each.name, each.title) for each in labels.classes), (UNSURE, "Unsure")]:
+        count, class_posts, class_photos = counted.get(name, (0, 0, 0))
+        low, high = wilson(count, images)
+        classes.append(
+            ClassTally(
+                label=name,
+                title=title,
+                images=count,
+                share=count / images if images else None,
+                low=low,
+                high=high,
+                posts=class_posts,
+                photos=class_photos,
+            )
+        )
+    used = run.used("models", model_key)
+    return Tally(
+        run=run.name,
+        model=str(used["name"]) if used else model_key.rpartition("-")[0],
+        model_key=model_key,
+        labels=labels.name,
+        labels_key=labels.key,
+        margin=labels.margin,
+        images=images,
+        posts=posts,
+        photos=photos,
+        classes=tuple(classes),
+        coverage=_coverage(run, database),
+        days=_days(database),
+    )
+
+
+def _coverage(run: Run, database: duckdb.DuckDBPyConnection) -> Coverage:
+    posts, without, timeless, attachments = _row(
+        database,
+        """SELECT count(*), count(*) FILTER (len(attachments) = 0), count(*) FILTER (created_at IS NULL),
+        coalesce(sum(len(attachments)), 0)::BIGINT FROM posts""",
+    )
+    statuses = dict(database.execute("SELECT status, count(*) FROM photos GROUP BY status ORDER BY status").fetchall())
+    images, not_classified = _row(
+        database,
+        """SELECT count(DISTINCT sha256), count(DISTINCT sha256) FILTER (sha256 NOT IN (SELECT sha256 FROM scores))
+        FROM photos WHERE status = 'ok'""",
+    )
+    not_asked = attachments - sum(statuses.values())
+    had = statuses.pop("ok", 0)
+    return Coverage(
+        posts=posts,
+        posts_without_attachments=without,
+        posts_without_time=timeless,
+        lines_rejected=run.stages.get("collect", {}).get("rejected", 0),
+        attachments=attachments,
+        had=had,
+        missing=statuses | ({NOT_ASKED: not_asked} if not_asked else {}),
+        images=images,
+        images_not_classified=not_classified,
+    )
+
+
+def _days(database: duckdb.DuckDBPyConnection) -> tuple[DayTally, ...]:
+    rows = database.execute(
+        """SELECT strftime(created_at, '%Y-%m-%d') AS day, label, count(DISTINCT (classified.source, post_id))
+        FROM classified JOIN posts ON posts.source = classified.source AND posts.id = post_id
+        WHERE created_at IS NOT NULL GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    return tuple(DayTally(day=day, label=label, posts=count) for day, label, count in rows)
+
+
+def _photos_csv(database: duckdb.DuckDBPyConnection, labels: LabelSet) -> bytes:
+    """Every attachment, whatever became of it, with its post, its label and its probabilities."""
+    columns = ", ".join(
+        f"round({probability_column(name)}, 4) AS {probability_column(name)}" for name in labels.class_names
+    )
+    table = database.sql(
+        f"""SELECT photos.source, post_id, position, posts.url AS post_url,
+            strftime(created_at, '%Y-%m-%dT%H:%M:%SZ') AS created_at, photos.url, status, reason, sha256, size, format,
+            width, height, label, round(margin, 4) AS margin, {columns}
+        FROM photos LEFT JOIN scores USING (sha256)
+        LEFT JOIN posts ON posts.source = photos.source AND posts.id = post_id
+        ORDER BY photos.source, created_at, post_id, position"""
+    ).to_arrow_table()
+    return _csv(table)
+
+
+def _csv(table: pa.Table) -> bytes:
+    from pyarrow import csv as pacsv
+
+    sink = io.BytesIO()
+    pacsv.write_csv(table, sink, pacsv.WriteOptions(quoting_style="needed"))
+    return sink.getvalue()
+
+
+def _row(database: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    return tuple(database.execute(query).fetchall()[0])

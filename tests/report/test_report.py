@@ -1,0 +1,149 @@
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from hashtag_photos.labels import find_labels
+from hashtag_photos.report import Picture, render
+from hashtag_photos.stages.summarize import ClassTally, Coverage, DayTally, Tally
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}"
+LABELS = find_labels("friendly-or-force")
+
+
+def class_tally(label: str, title: str, images: int, share: float) -> ClassTally:
+    return ClassTally(
+        label=label, title=title, images=images, share=share, low=share * 0.8, high=share * 1.1, posts=images, photos=images
+    )
+
+
+TALLY = Tally(
+    run="mynypd",
+    model="tiny",
+    model_key="tiny-00000000",
+    labels=LABELS.name,
+    labels_key=LABELS.key,
+    margin=0.1,
+    images=1200,
+    posts=1100,
+    photos=1300,
+    classes=(
+        class_tally("friendly", "Friendly", 240, 0.2),
+        class_tally("conflict_and_force", "Conflict and force", 720, 0.6),
+        class_tally("neither", "Neither", 204, 0.17),
+        class_tally("unsure", "Unsure", 36, 0.03),
+    ),
+    coverage=Coverage(
+        posts=1500,
+        posts_without_attachments=300,
+        posts_without_time=7,
+        lines_rejected=3,
+        attachments=1400,
+        had=1300,
+        missing={"gone": 60, "broken": 40},
+        images=1201,
+        images_not_classified=1,
+    ),
+    days=(
+        DayTally(day="2014-04-22", label="friendly", posts=5),
+        DayTally(day="2014-04-24", label="conflict_and_force", posts=9),
+    ),
+)
+
+
+def page(tally: Tally = TALLY, **pictures: list[Picture]) -> str:
+    return render(tally, LABELS, {name: pictures.get(name, []) for name in LABELS.class_names})
+
+
+def text(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
+
+
+SAFE_ELEMENTS = set(
+    "html head meta title style body header main h1 h2 h3 p div span table thead tbody tr th td svg line rect text "
+    "figure figcaption ul li label input img dl dt dd".split()
+)
+
+
+def elements_of(html: str) -> list[tuple[str, dict[str, str]]]:
+    found = []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            found.append((tag, {name: value or "" for name, value in attributes}))
+
+    Parser().feed(html)
+    return found
+
+
+def test_every_number_stands_beside_its_denominator() -> None:
+    shown = text(page())
+    for words in (
+        "Of 1,200 distinct pictures, 60 % are classified as “Conflict and force”",
+        "Friendly: 240 (20 %, 95 % interval 16 % to 22 %)",
+        "Conflict and force 720 60.0 % 48.0 % – 66.0 % 720",
+        "1,500 posts, 300 of them without attachments. Of 1,400 attachments, 1,300 could be had ( 92.9 % )",
+        "1,201 distinct images , 1 of which could not be classified",
+        "3 lines of the source could not be read",
+        "gone 60 4.3 %",
+        "damaged or cut short 40 2.9 %",
+        "7 of 1500 posts state no readable time",
+    ):
+        assert words.replace(" ", "") in shown.replace(" ", ""), words
+
+
+def test_days_without_posts_are_shown_as_such() -> None:
+    html = page()
+    assert all(day in html for day in ("2014-04-22", "2014-04-23", "2014-04-24"))
+
+
+def test_nothing_from_outside_is_markup_and_nothing_runs_or_loads() -> None:
+    hostile = replace(
+        TALLY,
+        run=HOSTILE,
+        model=HOSTILE,
+        classes=tuple(replace(each, title=HOSTILE) for each in TALLY.classes),
+        coverage=replace(TALLY.coverage, missing={HOSTILE: 1}),
+    )
+    picture = Picture(data="data:image/jpeg;base64,AAAA", width=4, height=3, alt=HOSTILE, probability=0.5)
+    html = page(hostile, friendly=[picture])
+    assert "{{ 7*7 }}" in html, "not a template either"
+    elements = elements_of(html)
+    assert {name for name, _ in elements} <= SAFE_ELEMENTS
+    for _, attributes in elements:
+        assert not any(name.startswith("on") or name in ("style", "href") for name in attributes)
+        assert attributes.get("src", "data:").startswith("data:")
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', html)
+    (style,) = re.findall(r"<style>(.*?)</style>", html, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy.replace("&#39;", "'") == f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
+
+
+def test_pictures_are_blurred_until_they_are_asked_for() -> None:
+    picture = Picture(data="data:image/jpeg;base64,AAAA", width=4, height=3, alt="a", probability=0.5)
+    html = page(friendly=[picture])
+    assert re.search(r'<label><input type="checkbox" aria-label="[^"]+"><img src="data:image/jpeg', html)
+    assert re.search(r"\.pictures img \{[^}]*filter: blur\(", html)
+    assert re.search(r":checked \+ img \{[^}]*filter: none", html)
+
+
+def test_a_run_without_any_picture_has_a_page_too() -> None:
+    empty = replace(
+        TALLY,
+        images=0,
+        posts=0,
+        photos=0,
+        days=(),
+        classes=tuple(replace(each, images=0, posts=0, photos=0, share=None, low=0.0, high=1.0) for each in TALLY.classes),
+        coverage=replace(TALLY.coverage, had=0, attachments=0, images=0, missing={}, images_not_classified=0),
+    )
+    assert "No picture could be classified" in text(page(empty))
+
+
+@pytest.mark.parametrize("count", [45, 400])
+def test_a_long_time_is_said_to_be_in_the_file(count: int) -> None:
+    last = "2014-06-06" if count == 45 else "2015-05-27"
+    assert "are in tally.json" in page(replace(TALLY, days=(TALLY.days[0], replace(TALLY.days[1], day=last))))

@@ -1,0 +1,153 @@
+"""What a user types and sees: errors are one line that says what to do, exit code 2, and nothing half-written."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, command, picture
+
+GOOD_POST = json.dumps({"id": 1, "media": ["http://nowhere.invalid/1.jpg"]}) + "\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with what the errors are about."""
+    (tmp_path / "good.jsonl").write_text(GOOD_POST)
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "useless.csv").write_text("name,size\na,1\n")
+    (tmp_path / "bad.toml").write_text("classes = ")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/open_clip_config.json").write_text("{}")
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/x.txt").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--posts", "none.jsonl"], "none.jsonl: no such file; give the export's path with --posts"),
+        (["--posts", "empty.jsonl"], "empty.jsonl: there are no posts in it"),
+        (["--posts", "useless.csv"], "among name, size; name it with --columns media=NAME"),
+        (["--posts", "useless.csv", "--columns", "media"], "not of the form FIELD=NAME"),
+        (["--posts", "useless.csv", "--columns", "bild=name"], "there is no field 'bild'"),
+        (["--posts", "good.jsonl", "--images", "pictures"], "--posts and --images exclude each other"),
+        (["--columns", "media=x"], "give it with --posts"),
+        (["--images", "pictures"], "pictures: there are no files in it"),
+        (["--images", "none"], "none: no such folder"),
+        (["--posts", "good.jsonl", "--model", "lagre"], "there is no model 'lagre'; near it: large"),
+        (["--posts", "good.jsonl", "--model", "local-dir:model"], "there are no weights in this model folder"),
+        (["--posts", "good.jsonl", "--labels", "bad.toml"], "bad.toml: is not valid TOML"),
+        (["--posts", "good.jsonl", "--labels", "freindly"], "did you mean 'friendly-or-force'?"),
+        (["--posts", "good.jsonl", "--device", "gpu"], "device 'gpu' can't be used"),
+        (["--run", "other"], "not a run folder"),
+        (["--posts", "good.jsonl", "--run", "file"], "a file stands where the run folder should be"),
+        (["--posts", "good.jsonl", "--run", "file/run"], "choose another with --run"),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing(place: Path, words: list[str], message: str) -> None:
+    before = sorted(place.rglob("*"))
+    done = command("run", *words, cwd=place)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(place.rglob("*")) == before
+
+
+def test_an_unwritable_run_folder(tmp_path: Path) -> None:
+    """Also for root, whom permissions do not stop: nobody can make a folder in /proc."""
+    done = command("run", "--run", "/proc/run", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "choose another run folder with --run" in done.stderr
+
+
+@pytest.mark.parametrize("stage", ["download", "classify", "summarize", "report"])
+def test_a_stage_needs_a_run(tmp_path: Path, stage: str) -> None:
+    done = command(stage, "runs/none", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there is no run here; start one with:" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stages_out_of_order_say_which_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "good.jsonl").write_text(GOOD_POST)
+    assert command("collect", "run", "--posts", "good.jsonl", cwd=tmp_path).returncode == 0
+    for stage, missing in (("classify", "download"), ("summarize", "classify"), ("report", "classify")):
+        done = command(stage, "run", cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"run the {missing} stage first" in done.stderr
+
+
+def test_what_contradicts_the_run_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(picture())
+    first = command("run", "--images", "a", "--model", "tiny", "--run", "run", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    for words, message in [
+        (["--images", "b"], "holds pictures in"),
+        (["--model", "base"], "was asked with model tiny and is now asked with model base"),
+        (["--labels", "picture-kind"], "ask a second question beside it with the classify command"),
+    ]:
+        done = command("run", "--run", "run", *words, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, ""), done.stdout
+        assert message in done.stderr
+    again = command("run", "--run", "run", cwd=tmp_path)
+    assert again.returncode == 0
+    assert again.stdout.partition("\n\n")[2].split("friendly-or-force,")[1] == first.stdout.split("friendly-or-force,")[1]
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
+    code = """
+import sys
+from hashtag_photos import cli, run
+def broken(*_): raise ZeroDivisionError("a bug")
+run.Run.__init__ = broken
+sys.argv = ["hashtag-photos", "report", "x"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_ctrl_c_exits_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("hashtag-photos")
+    with subprocess.Popen(
+        [program, "run", "--run", "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        said = iter(process.stdout.readline, "")
+        assert any("collect" in line for line in said), "it ended before it began"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+
+
+def make(*words: str) -> str:
+    done = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "classify", *words],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return done.stdout.splitlines()[-1].strip()
+
+
+def test_each_make_variable_is_an_option_of_the_same_name() -> None:
+    assert make().endswith("hashtag-photos run")
+    assert make("POSTS=my posts.jsonl", "MODEL=large").endswith("run --model 'large' --posts 'my posts.jsonl'")
+    assert make("RUN=it's").endswith(r"run --run 'it'\''s'")
+    assert make("RETRY=1").endswith("run --retry")
+    assert make("PYTHON=python3", "LABLES=x").endswith("run --lables 'x'"), "a misspelt one is not left out in silence"
+
+
+def test_a_misspelt_option_is_an_error(tmp_path: Path) -> None:
+    done = command("run", "--lables", "x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "No such option: --lables" in done.stderr

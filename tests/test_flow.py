@@ -1,0 +1,202 @@
+"""The whole walk on the bundled sample, as a newcomer makes it: the command, the folder, the numbers."""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from conftest import SAMPLE, command
+
+import hashtag_photos as hp
+
+CLASSES = ["friendly", "conflict_and_force", "neither", "unsure"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def first(runs: Path) -> str:
+    """What the first run printed."""
+    done = command("run", "--run", "sample", cwd=runs)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_it_agrees_with_what_was_drawn(runs: Path, first: str) -> None:
+    label = {row["sha256"]: row["label"] for row in read_csv(runs / "sample/report/photos.csv") if row["status"] == "ok"}
+    truth = {row["sha256"]: row["label"] for row in read_csv(SAMPLE / "truth.csv")}
+    assert set(label) == set(truth), "every picture that is one was had, and nothing else"
+    right = sum(label[sha] == truth[sha] for sha in truth)
+    assert right / len(truth) >= 0.95, f"{right} of {len(truth)}"
+
+
+def test_the_counts_are_those_of_the_truth_counted_by_other_means(runs: Path, first: str) -> None:
+    """From the posts and the served files alone; where the model's label differs from the truth, the model's counts."""
+    said = {row["sha256"]: row["label"] for row in read_csv(runs / "sample/report/photos.csv")}
+    truth = {row["sha256"]: row["label"] for row in read_csv(SAMPLE / "truth.csv")}
+    expected = {sha: label if said[sha] == label else said[sha] for sha, label in truth.items()}
+    images, posts, photos = defaultdict(set), defaultdict(set), defaultdict(int)
+    attachments = 0
+    for line in (SAMPLE / "posts.jsonl").read_text().splitlines():
+        post = json.loads(line)
+        for attachment in post["media"]:
+            attachments += 1
+            file = SAMPLE / "www/media" / attachment["url"].rpartition("/")[2]
+            sha = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
+            if sha in expected:
+                for label in (expected[sha], "all"):
+                    images[label].add(sha)
+                    posts[label].add(post["id"])
+                    photos[label] += 1
+    rows = read_csv(runs / "sample/report/tally.csv")
+    assert [row["label"] for row in rows] == CLASSES
+    for row in rows:
+        for unit, counted in (("images", images), ("posts", posts)):
+            assert (int(row[unit]), int(row[f"{unit}_total"])) == (len(counted[row["label"]]), len(counted["all"]))
+        assert (int(row["photos"]), int(row["photos_total"])) == (photos[row["label"]], photos["all"])
+        assert float(row["share"]) == pytest.approx(len(images[row["label"]]) / len(images["all"]), abs=1e-6)
+        assert float(row["low_95"]) <= float(row["share"]) <= float(row["high_95"])
+    coverage = json.loads((runs / "sample/report/tally.json").read_text())["coverage"]
+    assert (coverage["attachments"], coverage["had"]) == (attachments, photos["all"])
+    assert coverage["had"] + sum(coverage["missing"].values()) == attachments
+    assert set(coverage["missing"]) == {"gone", "not_an_image", "broken", "too_large"}
+
+
+def test_it_ends_with_the_table_the_coverage_the_report_and_what_to_do_next(first: str) -> None:
+    for words in (
+        "#myHarborPD",
+        "model tiny",
+        *CLASSES,
+        "95 % interval",
+        "coverage   ",
+        "damaged or cut short",
+        "too large",
+        "not a picture",
+        "sample/report/report.html",
+        "next ",
+        "--posts posts.jsonl",
+    ):
+        assert words in first
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_again_it_does_no_work_and_prints_the_same_table(runs: Path, first: str) -> None:
+    before = snapshot(runs / "sample")
+    code = """
+import sys
+sys.argv = ["hashtag-photos", "run", "--run", "sample"]
+from hashtag_photos.cli import main
+try:
+    main()
+finally:
+    assert not {"torch", "open_clip"} & set(sys.modules), "nothing was left to do for the model"
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=runs, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("nothing to do") == 3
+    table = "\nfriendly-or-force, by tiny\n"
+    assert done.stdout.partition(table)[2].split("next ")[0] == first.partition(table)[2].split("next ")[0] != ""
+    assert snapshot(runs / "sample") == before
+
+
+def test_two_full_runs_give_the_same_bytes(runs: Path, first: str) -> None:
+    assert command("run", "--run", "second/sample", cwd=runs).returncode == 0
+    for name in ("tally.csv", "tally.json", "photos.csv", "report.html"):
+        assert (runs / "second/sample/report" / name).read_bytes() == (runs / "sample/report" / name).read_bytes()
+
+
+def test_a_second_question_asks_for_no_image_again(runs: Path, first: str) -> None:
+    before = snapshot(runs / "sample")
+    for words in (["classify"], ["summarize"], ["report"]):
+        done = command(*words, "sample", "--labels", "picture-kind", cwd=runs)
+        assert done.returncode == 0, done.stderr
+    after = snapshot(runs / "sample")
+    new = set(after) - set(before)
+    assert {Path(name).name for name in new} >= {"tally.json", "tally.csv", "photos.csv", "report.html"}
+    assert all(name.startswith(("scores/", "report/picture-kind")) for name in new)
+    assert {name for name in before if after[name] != before[name]} == {"run.json"}
+
+
+def test_each_stage_alone_gives_the_same_tally(runs: Path, first: str) -> None:
+    for stage in ("collect", "download", "classify", "summarize", "report"):
+        done = command(stage, "staged/sample", cwd=runs)
+        assert done.returncode == 0, done.stderr
+    for name in ("tally.csv", "tally.json", "photos.csv", "report.html"):
+        assert (runs / "staged/sample/report" / name).read_bytes() == (runs / "sample/report" / name).read_bytes()
+
+
+def test_as_a_library(tmp_path: Path, runs: Path, first: str) -> None:
+    classifier = hp.Classifier(model="tiny", labels="friendly-or-force")
+    run = hp.Run(tmp_path / "sample")
+    hp.collect(run, hp.sources.sample())
+    hp.download(run)
+    hp.classify(run, classifier)
+    tally = hp.summarize(run)
+    frame = tally.to_dataframe()
+    assert list(frame["label"]) == CLASSES
+    assert (tmp_path / "sample/report/tally.csv").read_bytes() == (runs / "sample/report/tally.csv").read_bytes()
+    assert frame["images"].sum() == tally.images
+    told = {row["sha256"]: row for row in read_csv(runs / "sample/report/photos.csv") if row["status"] == "ok"}
+    files = sorted((runs / "sample/images").rglob("*.*"))[:40]
+    for result in classifier(files):
+        row = told[result.image.stem]
+        assert result.label == row["label"]
+        assert result.probabilities["friendly"] == pytest.approx(float(row["p_friendly"]), abs=2e-3)
+
+
+KILLER = """
+import os, signal, sys
+from hashtag_photos.storage import Storage
+publish, left = Storage._publish, int(sys.argv.pop(1))
+def killed(temporary, target):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    publish(temporary, target)
+Storage._publish = staticmethod(killed)
+from hashtag_photos.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_anywhere_it_goes_on_to_the_same_tally(tmp_path: Path, runs: Path, first: str) -> None:
+    """Killed with -9 just before the nth file becomes visible, from the first run.json to the report."""
+    reached = set()
+    for moment in (1, 2, 3, 4, 5, 40, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        words = [sys.executable, "-c", KILLER, str(moment), "run", "--run", "sample"]
+        done = subprocess.run(words, cwd=folder, capture_output=True, timeout=120)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -9, done.stderr.decode()
+        have = {path.name for path in (folder / "sample").iterdir() if any(path.rglob("*.*"))}
+        reached.add(frozenset(have & {"posts", "images", "photos", "embeddings", "scores", "report"}))
+        assert command("run", "--run", "sample", cwd=folder).returncode == 0
+        for name in ("tally.csv", "tally.json"):
+            assert (folder / "sample/report" / name).read_bytes() == (runs / "sample/report" / name).read_bytes()
+        assert not list((folder / "sample").rglob(".tmp-*"))
+    assert len(reached) >= 6, f"a kill in every stage was meant, these were reached: {reached}"
