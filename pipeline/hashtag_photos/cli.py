@@ -1,0 +1,483 @@
+"""The command `hashtag-photos`: options in, stages in order, a table out. The only module that prints.
+
+An error that a user can cause is one line on standard error and exit code 2; anything else keeps its traceback. Heavy
+imports are inside the commands, so that --help is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from hashtag_photos.errors import HashtagPhotosError, RunError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from hashtag_photos.run import Run
+    from hashtag_photos.sources import Source
+    from hashtag_photos.stages import Progress
+    from hashtag_photos.stages.classify import Classified, Classifier
+    from hashtag_photos.stages.collect import Collected
+    from hashtag_photos.stages.download import Downloaded
+    from hashtag_photos.stages.summarize import Tally
+
+app = typer.Typer(
+    name="hashtag-photos",
+    help="How many of a hashtag's pictures show what, and how sure can one be?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Posts = Annotated[
+    Path | None,
+    typer.Option(help="An export of posts: JSON Lines, CSV or Parquet, a post per line.", show_default=False),
+]
+Images = Annotated[Path | None, typer.Option(help="A folder of pictures.", show_default=False)]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="Columns of the export with unusual names, as FIELD=NAME,FIELD=NAME.", show_default=False),
+]
+Files = Annotated[
+    Path | None,
+    typer.Option(help="The folder below which the export's attachments may be local files.", show_default=False),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="tiny, base, large, or any OpenCLIP name. Default: large; tiny for the sample.", show_default=False
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="A bundled label set or a .toml file. Default: friendly-or-force.", show_default=False),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+RunFolder = Annotated[
+    Path | None, typer.Option("--run", help="The run folder. Default: runs/NAME.", show_default=False)
+]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run folder.", show_default=False)]
+Retry = Annotated[bool, typer.Option("--retry", help="Ask again for what failed for now (time-outs, server errors).")]
+
+
+@app.command()
+def run(
+    posts: Posts = None,
+    images: Images = None,
+    columns: Columns = None,
+    files: Files = None,
+    model: Model = None,
+    labels: Labels = None,
+    device: Device = "auto",
+    run: RunFolder = None,
+    retry: Retry = False,
+) -> None:
+    """All of it: collect, download, classify, summarize, report.
+
+    Without --posts or --images it goes on with the run folder, or, if that is new, takes the bundled sample. Run again,
+    it does only what is left to do.
+    """
+    from hashtag_photos.run import Run
+    from hashtag_photos.stages.classify import question
+    from hashtag_photos.stages.collect import check_source
+
+    source = _source(posts, images, columns, files)
+    folder = Run(run or _default_folder(posts, images))
+    source = source or _remembered_source(folder) or _sample()
+    check_source(folder, source)
+    classifier = _classifier(folder, source, model, labels, device)
+    folder.check(**question(classifier))
+    _check_device(device)
+    if "collect" not in folder.stages:
+        source.check()
+    _say_what(folder, source, classifier)
+    with folder.writing():
+        _remember(folder, source, classifier)
+        with _bars() as progress:
+            _collect(folder, source, progress)
+            _download(folder, retry, progress)
+            _classify(folder, classifier, progress)
+        _finish(folder, None, None)
+
+
+@app.command()
+def collect(
+    run: RunArgument,
+    posts: Posts = None,
+    images: Images = None,
+    columns: Columns = None,
+    files: Files = None,
+) -> None:
+    """Stage 1: a source's posts into the run folder. Without a source: the run's own, or the bundled sample."""
+    from hashtag_photos.run import Run
+
+    folder = Run(run)
+    source = _source(posts, images, columns, files) or _remembered_source(folder) or _sample()
+    with _bars() as progress:
+        _collect(folder, source, progress)
+
+
+@app.command()
+def download(run: RunArgument, retry: Retry = False) -> None:
+    """Stage 2: the posts' attachments into the run folder, each with what became of it."""
+    folder = _existing(run)
+    with _bars() as progress:
+        done = _download(folder, retry, progress)
+    _say_missing(folder, done)
+
+
+@app.command()
+def classify(run: RunArgument, model: Model = None, labels: Labels = None, device: Device = "auto") -> None:
+    """Stage 3: a label for each image. A second label set or model is asked beside the first; vectors are kept."""
+    folder = _existing(run)
+    source = _remembered_source(folder)
+    classifier = _classifier(folder, source, model, labels, device)
+    _check_device(device)
+    with _bars() as progress:
+        _classify(folder, classifier, progress)
+    _tell(f"next: {_command('summarize', folder.location)}{_question_options(folder, classifier)}")
+
+
+@app.command()
+def summarize(run: RunArgument, model: Model = None, labels: Labels = None) -> None:
+    """Stage 4: the tally, as a table here and as tally.json, tally.csv and photos.csv in the run's report folder."""
+    folder = _existing(run)
+    tally = _tally(folder, model, labels)
+    _show(tally)
+    _tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, photos.csv")
+
+
+@app.command()
+def report(run: RunArgument, model: Model = None, labels: Labels = None) -> None:
+    """The page: report.html in the run's report folder."""
+    folder = _existing(run)
+    _finish(folder, model, labels)
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    try:
+        app()
+    except HashtagPhotosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as end:
+        if end.code == 130:
+            print("interrupted; what was had is kept: the same command goes on from here", file=sys.stderr)
+        raise
+    sys.exit(0)
+
+
+# What was asked
+
+
+def _source(posts: Path | None, images: Path | None, columns: str | None, files: Path | None) -> Source | None:
+    from hashtag_photos import sources
+
+    if posts is not None and images is not None:
+        raise UsageError("--posts and --images exclude each other: give the export or the folder of pictures")
+    if posts is None and (columns is not None or files is not None):
+        raise UsageError("--columns and --files say how to read an export: give it with --posts")
+    if posts is not None:
+        return sources.exported(posts, columns=_columns(columns), files=files)
+    return None if images is None else sources.folder(images)
+
+
+def _columns(columns: str | None) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in (columns or "").split(",") if pair.strip()]
+    if not all(equals and name.strip() and field.strip() for field, equals, name in pairs):
+        raise UsageError(
+            f"--columns {columns!r} is not of the form FIELD=NAME,FIELD=NAME, such as media=Bild,id=Nummer"
+        )
+    return {field.strip(): name.strip() for field, _, name in pairs}
+
+
+def _sample() -> Source:
+    from hashtag_photos import sources
+
+    return sources.sample()
+
+
+def _remembered_source(folder: Run) -> Source | None:
+    from hashtag_photos import sources
+
+    asked = folder.asked.get("sources")
+    return sources.restore(asked[0]) if asked else None
+
+
+def _default_folder(posts: Path | None, images: Path | None) -> str:
+    from hashtag_photos.models import slug
+
+    given = posts or images
+    if given is None:
+        return "runs/sample"
+    return f"runs/{slug(given.expanduser().resolve().stem if posts else given.expanduser().resolve().name)}"
+
+
+def _classifier(folder: Run, source: Source | None, model: str | None, labels: str | None, device: str) -> Classifier:
+    """The classifier that is asked for, or else the one that the run remembers, or else the default for its source."""
+    from hashtag_photos import models
+    from hashtag_photos.labels import DEFAULT, LabelSet, label_set_from_facts
+    from hashtag_photos.sources.sample import Sample
+    from hashtag_photos.stages.classify import Classifier
+
+    default_model = models.FOR_THE_SAMPLE if isinstance(source, Sample) else models.DEFAULT
+    label_set: str | LabelSet = labels or DEFAULT
+    facts = folder.used("label_sets", str(folder.asked.get("labels")))
+    if labels is None and facts is not None:
+        label_set = label_set_from_facts(dict(facts))
+    return Classifier(model or folder.asked.get("model") or default_model, label_set, device=device)
+
+
+def _check_device(device: str) -> None:
+    """Say now, not after an hour of downloads, that a device can't be used."""
+    if device not in ("auto", "cpu"):
+        from hashtag_photos.clip import choose_device
+
+        choose_device(device)
+
+
+def _remember(folder: Run, source: Source, classifier: Classifier) -> None:
+    from dataclasses import asdict
+
+    from hashtag_photos.stages.classify import question
+
+    folder.ask(sources=[source.asked()], **question(classifier))
+    folder.record_used("label_sets", classifier.labels.key, asdict(classifier.labels))
+
+
+def _existing(location: str) -> Run:
+    from hashtag_photos.run import Run
+
+    folder = Run(location)
+    if not folder.exists:
+        raise RunError(f"{location}: there is no run here; start one with: {_command('run', '--run', location)}")
+    return folder
+
+
+# Stages, each with a line about what it did
+
+
+def _collect(folder: Run, source: Source, progress: Progress) -> Collected:
+    from hashtag_photos.stages.collect import collect as stage
+
+    done = stage(folder, source, progress=progress)
+    rejected = f", {_many(done.rejected, 'unreadable line')} (see rejected.csv)" if done.rejected else ""
+    repeated = f", {_many(done.repeated, 'repeat')}" if done.repeated else ""
+    _tell(f"collect    {_nothing_or(done.new, 'new post')}, {done.new + done.had} in all{repeated}{rejected}")
+    return done
+
+
+def _download(folder: Run, retry: bool, progress: Progress) -> Downloaded:
+    from hashtag_photos.stages.download import download as stage
+
+    done = stage(folder, retry=retry, progress=progress)
+    had = done.statuses.get("ok", 0)
+    _tell(f"download   {_nothing_or(done.new, 'attachment')} asked for, {had} of {done.attachments} had in all")
+    return done
+
+
+def _classify(folder: Run, classifier: Classifier, progress: Progress) -> Classified:
+    from hashtag_photos.stages.classify import classify as stage
+
+    done = stage(folder, classifier, progress=progress)
+    unreadable = f", {_many(done.unreadable, 'file')} gone or damaged since" if done.unreadable else ""
+    _tell(f"classify   {_nothing_or(done.new, 'new image')}, {done.images} in all{unreadable}")
+    return done
+
+
+def _tally(folder: Run, model: str | None, labels: str | None) -> Tally:
+    from hashtag_photos.labels import find_labels
+    from hashtag_photos.models import find_model
+    from hashtag_photos.stages.summarize import summarize as stage
+
+    return stage(
+        folder,
+        model_key=find_model(model).key if model else None,
+        labels_key=find_labels(labels).key if labels else None,
+    )
+
+
+def _finish(folder: Run, model: str | None, labels: str | None) -> None:
+    from hashtag_photos.report import write_report
+
+    tally = _tally(folder, model, labels)
+    page = write_report(folder, tally)
+    _show(tally)
+    _tell(f"\nreport     {_shown_path(page)}  (beside it tally.json, tally.csv, photos.csv)")
+    _say_next(folder, tally)
+
+
+# What is shown
+
+
+def _say_what(folder: Run, source: Source, classifier: Classifier) -> None:
+    verb = "goes on" if folder.exists else "is new"
+    _tell(f"{_shown_path(folder.location)} {verb}: {source.title}")
+    _tell(f"model {classifier.model.name}, label set {classifier.labels.name}\n")
+
+
+def _say_missing(folder: Run, done: Downloaded) -> None:
+    missing = {status: count for status, count in done.statuses.items() if status != "ok"}
+    if missing:
+        _tell("missing    " + _reasons(missing))
+    if done.temporary:
+        _tell(
+            f"to ask again for {done.temporary} that failed for now: {_command('download', folder.location, '--retry')}"
+        )
+
+
+def _show(tally: Tally) -> None:
+    from rich.table import Table
+
+    from hashtag_photos.report import percent
+
+    _tell(f"\n{tally.labels}, by {tally.model}")
+    table = Table()
+    table.add_column("class")
+    for name in ("images", "share", "95 % interval", "posts"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in tally.classes:
+        interval = f"{percent(each.low)} – {percent(each.high)}" if tally.images else "–"
+        table.add_row(each.label, f"{each.images:,}", percent(each.share), interval, f"{each.posts:,}")
+    table.add_section()
+    table.add_row("all", f"{tally.images:,}", "", "", f"{tally.posts:,}")
+    _console().print(table)
+    coverage = tally.coverage
+    _tell(
+        f"coverage   {coverage.had} of {_many(coverage.attachments, 'attachment')} had ({percent(coverage.share)}), "
+        f"{_many(coverage.images, 'distinct image')}"
+    )
+    if coverage.missing:
+        _tell(f"missing    {sum(coverage.missing.values())}: {_reasons(coverage.missing)}")
+    if coverage.images_not_classified:
+        _tell(f"           {_many(coverage.images_not_classified, 'image')} could not be classified: gone or damaged")
+    if coverage.lines_rejected:
+        _tell(f"           {_many(coverage.lines_rejected, 'line')} of the source can't be read: see rejected.csv")
+    _tell(f"posts      {coverage.posts}, of which {coverage.posts_without_attachments} without attachments")
+
+
+def _say_next(folder: Run, tally: Tally) -> None:
+    from hashtag_photos.records import PhotoStatus
+
+    missing = {name: count for name, count in tally.coverage.missing.items() if name in set(PhotoStatus)}
+    temporary = sum(count for name, count in missing.items() if PhotoStatus(name).temporary)
+    if temporary:
+        again = _command("run", "--run", folder.location, "--retry")
+        _tell(f"next       {temporary} failed for now; to ask again: {again}")
+    elif folder.asked["sources"][0]["kind"] == "sample":
+        own = "make classify POSTS=posts.jsonl" if _by_make() else _command("run", "--posts", "posts.jsonl")
+        _tell(f"next       look at the report; then your own posts: {own}")
+    else:
+        another = _command("classify", folder.location, "--labels", "picture-kind")
+        _tell(f"next       look at pictures of each class before you publish; a second question: {another}")
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    from hashtag_photos.report import REASONS
+
+    return ", ".join(f"{count} {REASONS.get(status, status)}" for status, count in counts.items())
+
+
+def _question_options(folder: Run, classifier: Classifier) -> str:
+    options = ""
+    if classifier.model.reference != folder.asked.get("model"):
+        options += f" --model {classifier.model.reference}"
+    if classifier.labels.key != folder.asked.get("labels"):
+        options += f" --labels {classifier.labels.name}"
+    return options
+
+
+def _report_place(folder: Run, tally: Tally) -> str:
+    from hashtag_photos.stages.summarize import report_folder
+
+    return _shown_path(f"{folder.location.rstrip('/')}/{report_folder(folder, tally.model_key, tally.labels_key)}")
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """A bar per stage, with rate and time left; each ends as its stage does."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.1f}/s" if speed and (task.total or 0) > 1 else "", style="progress.data.speed")
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=_console(),
+        transient=True,
+    ) as bars:
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+@cache
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _tell(line: str) -> None:
+    _console().print(line, markup=False, soft_wrap=True)
+
+
+def _nothing_or(count: int, noun: str) -> str:
+    return _many(count, noun) if count else f"nothing to do: 0 {noun}s"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _shown_path(path: str) -> str:
+    """A path as short as it can be typed from here."""
+    if "://" in path:
+        return path
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _by_make() -> bool:
+    return "MAKELEVEL" in os.environ
+
+
+def _command(*words: str) -> str:
+    """This command as the user can type it."""
+    found = shutil.which("hashtag-photos")
+    program = "hashtag-photos" if found and Path(found).samefile(sys.argv[0]) else _shown_path(sys.argv[0])
+    return " ".join([program, *words])
