@@ -100,7 +100,9 @@ def test_what_contradicts_the_run_is_refused(tmp_path: Path) -> None:
         assert message in done.stderr
     again = command("run", "--run", "run", cwd=tmp_path)
     assert again.returncode == 0
-    assert again.stdout.partition("\n\n")[2].split("friendly-or-force,")[1] == first.stdout.split("friendly-or-force,")[1]
+    assert (
+        again.stdout.partition("\n\n")[2].split("friendly-or-force,")[1] == first.stdout.split("friendly-or-force,")[1]
+    )
 
 
 def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:

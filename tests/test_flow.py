@@ -36,7 +36,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def test_it_agrees_with_what_was_drawn(runs: Path, first: str) -> None:
-    label = {row["sha256"]: row["label"] for row in read_csv(runs / "sample/report/photos.csv") if row["status"] == "ok"}
+    label = {
+        row["sha256"]: row["label"] for row in read_csv(runs / "sample/report/photos.csv") if row["status"] == "ok"
+    }
     truth = {row["sha256"]: row["label"] for row in read_csv(SAMPLE / "truth.csv")}
     assert set(label) == set(truth), "every picture that is one was had, and nothing else"
     right = sum(label[sha] == truth[sha] for sha in truth)

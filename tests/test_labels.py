@@ -33,7 +33,12 @@ def test_a_file_becomes_a_label_set(tmp_path: Path) -> None:
 def test_the_key_changes_with_the_question_and_not_with_its_title(tmp_path: Path) -> None:
     key = find_labels(written(tmp_path, GOOD)).key
     assert find_labels(written(tmp_path, GOOD.replace("Cats of all kinds", "Felines"))).key == key
-    for old, new in (("a puppy", "a hound"), ("0.2", "0.3"), ("a photo of {}.", "{}"), ("classes.cats", "classes.felines")):
+    for old, new in (
+        ("a puppy", "a hound"),
+        ("0.2", "0.3"),
+        ("a photo of {}.", "{}"),
+        ("classes.cats", "classes.felines"),
+    ):
         assert find_labels(written(tmp_path, GOOD.replace(old, new))).key != key
 
 
@@ -69,7 +74,9 @@ def test_a_file_without_classes_and_one_that_is_not_text(tmp_path: Path) -> None
 
 
 def test_an_unknown_name_lists_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(LabelSetError, match=r"no label set 'freindly-or-force'; did you mean 'friendly-or-force'\?.*picture-kind"):
+    with pytest.raises(
+        LabelSetError, match=r"no label set 'freindly-or-force'; did you mean 'friendly-or-force'\?.*picture-kind"
+    ):
         find_labels("freindly-or-force")
     with pytest.raises(LabelSetError, match="no such file"):
         find_labels(str(tmp_path / "none.toml"))

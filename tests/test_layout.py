@@ -28,7 +28,7 @@ def floor(module: str) -> int:
 
 
 def imported(path: Path) -> set[str]:
-    """Our modules that a file imports, by the first part of their name below the package; for types alone do not count."""
+    """Our modules that a file imports, by the first part of their name; those for types alone do not count."""
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
@@ -50,7 +50,10 @@ def test_imports_point_one_way(path: Path) -> None:
     if own == "__init__":
         return
     for module in imported(path):
-        late = (own, module) == ("models", "clip")  # asks OpenCLIP for its names, inside the one function that needs them
+        late = (own, module) == (
+            "models",
+            "clip",
+        )  # asks OpenCLIP for its names, inside the one function that needs them
         assert late or floor(module) <= floor(own), f"{own} imports {module}"
 
 

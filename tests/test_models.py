@@ -29,7 +29,12 @@ def test_a_folder_that_is_no_model_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("lage", "large"), ("Tiny", "tiny"), ("ViT-B-32", "ViT-B-32/openai"), ("ViT-L-14/datacomp", "ViT-L-14/datacomp_xl")],
+    [
+        ("lage", "large"),
+        ("Tiny", "tiny"),
+        ("ViT-B-32", "ViT-B-32/openai"),
+        ("ViT-L-14/datacomp", "ViT-L-14/datacomp_xl"),
+    ],
 )
 def test_an_unknown_name_lists_near_ones(name: str, near: str) -> None:
     with pytest.raises(ModelError, match=f"there is no model '{name}'; near it: .*{near}") as error:

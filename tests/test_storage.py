@@ -1,5 +1,4 @@
 import errno
-import os
 import signal
 import subprocess
 import sys
@@ -39,9 +38,9 @@ Storage({str(tmp_path)!r}).write("posts/part-000001.parquet", fill)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"writing\n"
         process.send_signal(signal.SIGKILL)
-    assert [name for name in os.listdir(tmp_path / "posts") if not name.startswith(".")] == []
+    assert [path for path in (tmp_path / "posts").iterdir() if not path.name.startswith(".")] == []
     with Run(tmp_path).writing():
-        assert os.listdir(tmp_path / "posts") == []
+        assert list((tmp_path / "posts").iterdir()) == []
 
 
 def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:

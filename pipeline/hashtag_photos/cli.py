@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from hashtag_photos.errors import HashtagPhotosError, RunError, UsageError
+from hashtag_photos.errors import HashtagPhotosError, RunError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,9 +92,9 @@ def run(
     from hashtag_photos.stages.classify import question
     from hashtag_photos.stages.collect import check_source
 
-    source = _source(posts, images, columns, files)
+    given = _source(posts, images, columns, files)
     folder = Run(run or _default_folder(posts, images))
-    source = source or _remembered_source(folder) or _sample()
+    source = given or _remembered_source(folder) or _sample()
     check_source(folder, source)
     classifier = _classifier(folder, source, model, labels, device)
     folder.check(**question(classifier))
@@ -105,7 +105,10 @@ def run(
     with folder.writing():
         _remember(folder, source, classifier)
         with _bars() as progress:
-            _collect(folder, source, progress)
+            if given is None and "collect" in folder.stages:
+                _collect_if_there(folder, source, progress)
+            else:
+                _collect(folder, source, progress)
             _download(folder, retry, progress)
             _classify(folder, classifier, progress)
         _finish(folder, None, None)
@@ -279,6 +282,15 @@ def _collect(folder: Run, source: Source, progress: Progress) -> Collected:
     return done
 
 
+def _collect_if_there(folder: Run, source: Source, progress: Progress) -> None:
+    """A run folder may have moved away from what it was collected from: its posts are had, and it goes on."""
+    try:
+        _collect(folder, source, progress)
+    except SourceError as error:
+        had = folder.stages["collect"]["posts"]
+        _tell(f"collect    goes on with the {had} posts had, as their source can't be read now: {error}")
+
+
 def _download(folder: Run, retry: bool, progress: Progress) -> Downloaded:
     from hashtag_photos.stages.download import download as stage
 
@@ -312,8 +324,12 @@ def _tally(folder: Run, model: str | None, labels: str | None) -> Tally:
 def _finish(folder: Run, model: str | None, labels: str | None) -> None:
     from hashtag_photos.report import write_report
 
-    tally = _tally(folder, model, labels)
-    page = write_report(folder, tally)
+    with _bars() as progress:
+        progress("summarize", 0, None)
+        tally = _tally(folder, model, labels)
+        progress("summarize", 1, 1)
+        progress("report", 0, None)
+        page = write_report(folder, tally)
     _show(tally)
     _tell(f"\nreport     {_shown_path(page)}  (beside it tally.json, tally.csv, photos.csv)")
     _say_next(folder, tally)

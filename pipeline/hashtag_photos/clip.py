@@ -7,7 +7,9 @@ numbers and only logs a warning. It knows nothing of runs, classes or files othe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -53,20 +55,20 @@ class Encoder:
     def __init__(self, spec: ModelSpec, device: str = "auto") -> None:
         self.device = choose_device(device)
         try:
-            model, _, preprocess = open_clip.create_model_and_transforms(
-                spec.architecture,
-                pretrained=spec.weights,
-                precision="fp32",
-                device=self.device,
-                require_pretrained=True,
-                weights_only=True,
-            )
-            self._tokenize = open_clip.get_tokenizer(spec.architecture)
+            with _quiet():
+                model, _, preprocess = open_clip.create_model_and_transforms(
+                    spec.architecture,
+                    pretrained=spec.weights,
+                    precision="fp32",
+                    device=self.device,
+                    require_pretrained=True,
+                    weights_only=True,
+                )
+                self._tokenize = open_clip.get_tokenizer(spec.architecture)
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"model {spec.name!r} can't be loaded: {reason}; weights are downloaded on first use, so check the "
-                "network, or give a folder that has them: --model local-dir:/path",
+                f"model {spec.name!r} can't be loaded: {_first_line(error)}. Weights that aren't in a folder are "
+                "downloaded on first use: check the network, or give a folder that has them: --model local-dir:/path",
                 subject=spec.name,
             ) from error
         self._model = model.eval()
@@ -98,6 +100,21 @@ class Encoder:
         """Unit vectors of texts, (n, dimension)."""
         tokens = self._tokenize(list(texts)).to(self.device)
         return cast(Vectors, self._model.encode_text(tokens, normalize=True).float().cpu().numpy())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log lines of OpenCLIP and the hub: what fails raises, and is said once."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ from hashtag_photos.records import PhotoStatus
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF")  # JPEG covers MPO, a phone's JPEG with extras
 MAX_PIXELS = 120_000_000  # a phone's 108 megapixels pass; in RGB this is 360 MB of memory
 
-# Pillow's own guard is for the whole process and raises only at twice its number, so the exact cap is held below. What it
+# Pillow's own guard is for the whole process and raises only at twice its number: the exact cap is held below. What it
 # warns of (a large picture, damaged EXIF) is in the photo's row, or makes no difference.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -100,7 +100,9 @@ def test_the_usual_column_names_are_found(tmp_path: Path, object: dict[str, Any]
 
 def test_other_columns_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, "p.csv", "Nummer,Bild\n7,https://a.example/1.jpg\n")
-    with pytest.raises(SourceError, match=r"no column with the addresses of pictures among Nummer, Bild; .*--columns media="):
+    with pytest.raises(
+        SourceError, match=r"no column with the addresses of pictures among Nummer, Bild; .*--columns media="
+    ):
         read(path)
     (post,) = read(path, columns={"id": "Nummer", "media": "Bild"})
     assert isinstance(post, Post)
@@ -159,7 +161,9 @@ def test_unreadable_lines_are_rejected_with_number_and_reason_and_the_rest_goes_
 
 
 def test_unreadable_rows_of_a_csv(tmp_path: Path) -> None:
-    content = b'id,image,text\n1,https://a.example/1.jpg,"two\nlines"\n2,too few\n3,https://a.example/3.jpg,\xff\n4,,ok\n'
+    content = (
+        b'id,image,text\n1,https://a.example/1.jpg,"two\nlines"\n2,too few\n3,https://a.example/3.jpg,\xff\n4,,ok\n'
+    )
     found = read(written(tmp_path, "p.csv", content))
     assert [each.id for each in found if isinstance(each, Post)] == ["1", "4"]
     assert [(each.line, each.reason) for each in found if isinstance(each, Rejected)] == [

@@ -12,7 +12,9 @@ from hashtag_photos.stages.collect import collect
 
 
 def export(path: Path, ids: list[int]) -> Path:
-    path.write_text("".join(json.dumps({"id": each, "media": [f"https://a.example/{each}.jpg"]}) + "\n" for each in ids))
+    path.write_text(
+        "".join(json.dumps({"id": each, "media": [f"https://a.example/{each}.jpg"]}) + "\n" for each in ids)
+    )
     return path
 
 

@@ -35,7 +35,9 @@ def test_every_attachment_gets_a_row(server: Server, listed: Callable[..., Liste
     server.serve("/a.jpg", body)
     server.serve("/page.jpg", b"<!doctype html><p>removed", Content_Type="image/jpeg")
     server.serve("/cut.jpg", picture(size=(300, 300))[:-900])
-    run = collected(tmp_path, listed(["/a.jpg", "/none.jpg"], [], ["/page.jpg", "/cut.jpg", "http://10.0.0.1/x.jpg", ""]))
+    run = collected(
+        tmp_path, listed(["/a.jpg", "/none.jpg"], [], ["/page.jpg", "/cut.jpg", "http://10.0.0.1/x.jpg", ""])
+    )
     done = download(run, limits=QUICK)
     assert (done.new, done.attachments, done.temporary) == (6, 6, 0)
     rows = had(run)
@@ -61,7 +63,9 @@ def test_one_request_for_an_address_that_posts_share(
 ) -> None:
     server.serve("/a.jpg", picture())
     server.serve("/same-bytes.jpg", picture())
-    run = collected(tmp_path, listed(["/a.jpg"], ["/a.jpg", "/a.jpg"], ["/same-bytes.jpg"], ["/none.jpg"], ["/none.jpg"]))
+    run = collected(
+        tmp_path, listed(["/a.jpg"], ["/a.jpg", "/a.jpg"], ["/same-bytes.jpg"], ["/none.jpg"], ["/none.jpg"])
+    )
     download(run, limits=QUICK)
     assert sorted(server.asked) == ["/a.jpg", "/none.jpg", "/same-bytes.jpg"]
     assert len(had(run)) == 6
@@ -146,9 +150,7 @@ def test_what_was_had_before_an_interruption_is_kept(
     assert (done.new, done.statuses) == (20 - before, {"ok": 20})
 
 
-def test_pictures_are_verified_and_kept_in_an_object_store_too(
-    server: Server, listed: Callable[..., Listed]
-) -> None:
+def test_pictures_are_verified_and_kept_in_an_object_store_too(server: Server, listed: Callable[..., Listed]) -> None:
     server.serve("/a.jpg", picture())
     run = Run("mock:///bucket/run")
     collect(run, listed(["/a.jpg", "/none.jpg"]))

@@ -131,7 +131,7 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
             new = embed(run, classifier.encoder, model_key, todo, progress=progress)
         if had or new:
             shas, vectors = _stored(run, table)
-            rows = score(shas, vectors, classifier.prompts, classifier.labels)
+            rows = score(shas, vectors, classifier.prompts, classifier.labels, progress=progress)
         else:
             rows = scores_schema(classifier.labels.class_names).empty_table()
         run.write_table(scores, rows)

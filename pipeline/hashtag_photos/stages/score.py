@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from hashtag_photos.labels import UNSURE, LabelSet
 from hashtag_photos.records import probability_column, scores_schema
+from hashtag_photos.stages import Progress, silent
 
 Floats = npt.NDArray[np.float32]
 _CHUNK = 65_536
@@ -71,14 +72,23 @@ def decide(probability: Floats, labels: LabelSet) -> tuple[list[str], Floats]:
     ], margins
 
 
-def score(shas: Sequence[str], vectors: npt.NDArray[np.floating], prompts: PromptVectors, labels: LabelSet) -> pa.Table:
+def score(
+    shas: Sequence[str],
+    vectors: npt.NDArray[np.floating],
+    prompts: PromptVectors,
+    labels: LabelSet,
+    *,
+    progress: Progress = silent,
+) -> pa.Table:
     """The scores table of images: their sha256 and vectors, (n, dimension), against a label set."""
     parts = []
     schema = scores_schema(labels.class_names)
     for start in range(0, len(shas), _CHUNK):
+        progress("score", start, len(shas))
         probability = probabilities(vectors[start : start + _CHUNK], prompts, labels)
         names, margins = decide(probability, labels)
         columns = {probability_column(name): probability[:, i] for i, name in enumerate(labels.class_names)}
         rows = {"sha256": shas[start : start + _CHUNK], "label": names, "margin": margins, **columns}
         parts.append(pa.table(rows, schema=schema))
+    progress("score", len(shas), len(shas))
     return pa.concat_tables(parts) if parts else schema.empty_table()
