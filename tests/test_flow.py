@@ -3,13 +3,14 @@
 import csv
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from conftest import SAMPLE, command
+from conftest import REPOSITORY, SAMPLE, command
 
 import hashtag_photos as hp
 
@@ -92,6 +93,13 @@ def test_it_ends_with_the_table_the_coverage_the_report_and_what_to_do_next(firs
         "--posts posts.jsonl",
     ):
         assert words in first
+
+
+def test_the_readme_shows_what_is_printed(first: str) -> None:
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert shown.count("\n") > 20
+    printed = first.replace("sample is new", "runs/sample is new").replace(" sample/report", " runs/sample/report")
+    assert shown.split("next ")[0] == printed.split("next ")[0]
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:

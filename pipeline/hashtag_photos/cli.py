@@ -1,4 +1,4 @@
-"""The command `hashtag-photos`: options in, stages in order, a table out. The only module that prints.
+"""The command `hashtag-photos`: options in, stages in order, a table out. With terminal.py the only module that prints.
 
 An error that a user can cause is one line on standard error and exit code 2; anything else keeps its traceback. Heavy
 imports are inside the commands, so that --help is there at once.
@@ -9,20 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from hashtag_photos.errors import HashtagPhotosError, RunError, SourceError, UsageError
+from hashtag_photos.terminal import bars, many, nothing_or, reasons, show, shown_path, tell
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import TaskID
-
     from hashtag_photos.run import Run
     from hashtag_photos.sources import Source
     from hashtag_photos.stages import Progress
@@ -104,7 +99,7 @@ def run(
     _say_what(folder, source, classifier)
     with folder.writing():
         _remember(folder, source, classifier)
-        with _bars() as progress:
+        with bars() as progress:
             if given is None and "collect" in folder.stages:
                 _collect_if_there(folder, source, progress)
             else:
@@ -127,7 +122,7 @@ def collect(
 
     folder = Run(run)
     source = _source(posts, images, columns, files) or _remembered_source(folder) or _sample()
-    with _bars() as progress:
+    with bars() as progress:
         _collect(folder, source, progress)
 
 
@@ -135,7 +130,7 @@ def collect(
 def download(run: RunArgument, retry: Retry = False) -> None:
     """Stage 2: the posts' attachments into the run folder, each with what became of it."""
     folder = _existing(run)
-    with _bars() as progress:
+    with bars() as progress:
         done = _download(folder, retry, progress)
     _say_missing(folder, done)
 
@@ -147,9 +142,9 @@ def classify(run: RunArgument, model: Model = None, labels: Labels = None, devic
     source = _remembered_source(folder)
     classifier = _classifier(folder, source, model, labels, device)
     _check_device(device)
-    with _bars() as progress:
+    with bars() as progress:
         _classify(folder, classifier, progress)
-    _tell(f"next: {_command('summarize', folder.location)}{_question_options(folder, classifier)}")
+    tell(f"next: {_command('summarize', folder.location)}{_question_options(folder, classifier)}")
 
 
 @app.command()
@@ -157,8 +152,8 @@ def summarize(run: RunArgument, model: Model = None, labels: Labels = None) -> N
     """Stage 4: the tally, as a table here and as tally.json, tally.csv and photos.csv in the run's report folder."""
     folder = _existing(run)
     tally = _tally(folder, model, labels)
-    _show(tally)
-    _tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, photos.csv")
+    show(tally)
+    tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, photos.csv")
 
 
 @app.command()
@@ -276,9 +271,9 @@ def _collect(folder: Run, source: Source, progress: Progress) -> Collected:
     from hashtag_photos.stages.collect import collect as stage
 
     done = stage(folder, source, progress=progress)
-    rejected = f", {_many(done.rejected, 'unreadable line')} (see rejected.csv)" if done.rejected else ""
-    repeated = f", {_many(done.repeated, 'repeat')}" if done.repeated else ""
-    _tell(f"collect    {_nothing_or(done.new, 'new post')}, {done.new + done.had} in all{repeated}{rejected}")
+    rejected = f", {many(done.rejected, 'unreadable line')} (see rejected.csv)" if done.rejected else ""
+    repeated = f", {many(done.repeated, 'repeat')}" if done.repeated else ""
+    tell(f"collect    {nothing_or(done.new, 'new post')}, {done.new + done.had} in all{repeated}{rejected}")
     return done
 
 
@@ -288,7 +283,7 @@ def _collect_if_there(folder: Run, source: Source, progress: Progress) -> None:
         _collect(folder, source, progress)
     except SourceError as error:
         had = folder.stages["collect"]["posts"]
-        _tell(f"collect    goes on with the {had} posts had, as their source can't be read now: {error}")
+        tell(f"collect    goes on with the {had} posts had, as their source can't be read now: {error}")
 
 
 def _download(folder: Run, retry: bool, progress: Progress) -> Downloaded:
@@ -296,7 +291,7 @@ def _download(folder: Run, retry: bool, progress: Progress) -> Downloaded:
 
     done = stage(folder, retry=retry, progress=progress)
     had = done.statuses.get("ok", 0)
-    _tell(f"download   {_nothing_or(done.new, 'attachment')} asked for, {had} of {done.attachments} had in all")
+    tell(f"download   {nothing_or(done.new, 'attachment')} asked for, {had} of {done.attachments} had in all")
     return done
 
 
@@ -304,8 +299,8 @@ def _classify(folder: Run, classifier: Classifier, progress: Progress) -> Classi
     from hashtag_photos.stages.classify import classify as stage
 
     done = stage(folder, classifier, progress=progress)
-    unreadable = f", {_many(done.unreadable, 'file')} gone or damaged since" if done.unreadable else ""
-    _tell(f"classify   {_nothing_or(done.new, 'new image')}, {done.images} in all{unreadable}")
+    unreadable = f", {many(done.unreadable, 'file')} gone or damaged since" if done.unreadable else ""
+    tell(f"classify   {nothing_or(done.new, 'new image')}, {done.images} in all{unreadable}")
     return done
 
 
@@ -324,14 +319,14 @@ def _tally(folder: Run, model: str | None, labels: str | None) -> Tally:
 def _finish(folder: Run, model: str | None, labels: str | None) -> None:
     from hashtag_photos.report import write_report
 
-    with _bars() as progress:
+    with bars() as progress:
         progress("summarize", 0, None)
         tally = _tally(folder, model, labels)
         progress("summarize", 1, 1)
         progress("report", 0, None)
         page = write_report(folder, tally)
-    _show(tally)
-    _tell(f"\nreport     {_shown_path(page)}  (beside it tally.json, tally.csv, photos.csv)")
+    show(tally)
+    tell(f"\nreport     {shown_path(page)}  (beside it tally.json, tally.csv, photos.csv)")
     _say_next(folder, tally)
 
 
@@ -340,48 +335,18 @@ def _finish(folder: Run, model: str | None, labels: str | None) -> None:
 
 def _say_what(folder: Run, source: Source, classifier: Classifier) -> None:
     verb = "goes on" if folder.exists else "is new"
-    _tell(f"{_shown_path(folder.location)} {verb}: {source.title}")
-    _tell(f"model {classifier.model.name}, label set {classifier.labels.name}\n")
+    tell(f"{shown_path(folder.location)} {verb}: {source.title}")
+    tell(f"model {classifier.model.name}, label set {classifier.labels.name}\n")
 
 
 def _say_missing(folder: Run, done: Downloaded) -> None:
     missing = {status: count for status, count in done.statuses.items() if status != "ok"}
     if missing:
-        _tell("missing    " + _reasons(missing))
+        tell("missing    " + reasons(missing))
     if done.temporary:
-        _tell(
+        tell(
             f"to ask again for {done.temporary} that failed for now: {_command('download', folder.location, '--retry')}"
         )
-
-
-def _show(tally: Tally) -> None:
-    from rich.table import Table
-
-    from hashtag_photos.report import percent
-
-    _tell(f"\n{tally.labels}, by {tally.model}")
-    table = Table()
-    table.add_column("class")
-    for name in ("images", "share", "95 % interval", "posts"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for each in tally.classes:
-        interval = f"{percent(each.low)} – {percent(each.high)}" if tally.images else "–"
-        table.add_row(each.label, f"{each.images:,}", percent(each.share), interval, f"{each.posts:,}")
-    table.add_section()
-    table.add_row("all", f"{tally.images:,}", "", "", f"{tally.posts:,}")
-    _console().print(table)
-    coverage = tally.coverage
-    _tell(
-        f"coverage   {coverage.had} of {_many(coverage.attachments, 'attachment')} had ({percent(coverage.share)}), "
-        f"{_many(coverage.images, 'distinct image')}"
-    )
-    if coverage.missing:
-        _tell(f"missing    {sum(coverage.missing.values())}: {_reasons(coverage.missing)}")
-    if coverage.images_not_classified:
-        _tell(f"           {_many(coverage.images_not_classified, 'image')} could not be classified: gone or damaged")
-    if coverage.lines_rejected:
-        _tell(f"           {_many(coverage.lines_rejected, 'line')} of the source can't be read: see rejected.csv")
-    _tell(f"posts      {coverage.posts}, of which {coverage.posts_without_attachments} without attachments")
 
 
 def _say_next(folder: Run, tally: Tally) -> None:
@@ -391,19 +356,13 @@ def _say_next(folder: Run, tally: Tally) -> None:
     temporary = sum(count for name, count in missing.items() if PhotoStatus(name).temporary)
     if temporary:
         again = _command("run", "--run", folder.location, "--retry")
-        _tell(f"next       {temporary} failed for now; to ask again: {again}")
+        tell(f"next       {temporary} failed for now; to ask again: {again}")
     elif folder.asked["sources"][0]["kind"] == "sample":
         own = "make classify POSTS=posts.jsonl" if _by_make() else _command("run", "--posts", "posts.jsonl")
-        _tell(f"next       look at the report; then your own posts: {own}")
+        tell(f"next       look at the report; then your own posts: {own}")
     else:
         another = _command("classify", folder.location, "--labels", "picture-kind")
-        _tell(f"next       look at pictures of each class before you publish; a second question: {another}")
-
-
-def _reasons(counts: dict[str, int]) -> str:
-    from hashtag_photos.report import REASONS
-
-    return ", ".join(f"{count} {REASONS.get(status, status)}" for status, count in counts.items())
+        tell(f"next       look at pictures of each class before you publish; a second question: {another}")
 
 
 def _question_options(folder: Run, classifier: Classifier) -> str:
@@ -418,74 +377,7 @@ def _question_options(folder: Run, classifier: Classifier) -> str:
 def _report_place(folder: Run, tally: Tally) -> str:
     from hashtag_photos.stages.summarize import report_folder
 
-    return _shown_path(f"{folder.location.rstrip('/')}/{report_folder(folder, tally.model_key, tally.labels_key)}")
-
-
-@contextmanager
-def _bars() -> Iterator[Progress]:
-    """A bar per stage, with rate and time left; each ends as its stage does."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        SpinnerColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.1f}/s" if speed and (task.total or 0) > 1 else "", style="progress.data.speed")
-
-    tasks: dict[str, TaskID] = {}
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=_console(),
-        transient=True,
-    ) as bars:
-
-        def progress(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield progress
-
-
-@cache
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-def _tell(line: str) -> None:
-    _console().print(line, markup=False, soft_wrap=True)
-
-
-def _nothing_or(count: int, noun: str) -> str:
-    return _many(count, noun) if count else f"nothing to do: 0 {noun}s"
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def _shown_path(path: str) -> str:
-    """A path as short as it can be typed from here."""
-    if "://" in path:
-        return path
-    relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
+    return shown_path(f"{folder.location.rstrip('/')}/{report_folder(folder, tally.model_key, tally.labels_key)}")
 
 
 def _by_make() -> bool:
@@ -495,5 +387,5 @@ def _by_make() -> bool:
 def _command(*words: str) -> str:
     """This command as the user can type it."""
     found = shutil.which("hashtag-photos")
-    program = "hashtag-photos" if found and Path(found).samefile(sys.argv[0]) else _shown_path(sys.argv[0])
+    program = "hashtag-photos" if found and Path(found).samefile(sys.argv[0]) else shown_path(sys.argv[0])
     return " ".join([program, *words])

@@ -193,7 +193,7 @@ class Run:
             return
         folder = self.storage.local
         if self._lock is None:
-            self._lock = FileLock(folder / ".lock", timeout=0)
+            self._lock = FileLock(folder / ".lock", timeout=0, thread_local=False)
         fresh = not self._lock.is_locked
         try:
             folder.mkdir(parents=True, exist_ok=True)

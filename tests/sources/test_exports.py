@@ -172,6 +172,16 @@ def test_unreadable_rows_of_a_csv(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("id", ["4.58902E+17", "4,58902e17", 458902123456789012.0])
+def test_an_id_that_lost_its_last_digits_is_no_key(tmp_path: Path, id: Any) -> None:
+    """A spreadsheet does this to ids of 18 digits: different posts would become one, and silently be lost."""
+    found = read(written(tmp_path, "p.jsonl", lines({"id": id, "media": []}, {"id": 458902123456789012, "media": []})))
+    assert [each.reason for each in found if isinstance(each, Rejected)] == [
+        f"id {id} has lost its last digits, as in a spreadsheet: export again with ids as text"
+    ]
+    assert [each.id for each in found if isinstance(each, Post)] == ["458902123456789012"]
+
+
 @pytest.mark.parametrize(
     ("stated", "expected"),
     [

@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 import threading
 from collections.abc import Callable
@@ -148,6 +149,18 @@ def test_what_was_had_before_an_interruption_is_kept(
     server.answers["/13.jpg"] = slow
     done = download(Run(tmp_path / "run"), limits=QUICK)
     assert (done.new, done.statuses) == (20 - before, {"ok": 20})
+
+
+def test_it_works_inside_a_running_event_loop_as_in_a_notebook(
+    server: Server, listed: Callable[..., Listed], tmp_path: Path
+) -> None:
+    server.serve("/a.jpg", picture())
+    run = collected(tmp_path, listed(["/a.jpg"]))
+
+    async def cell() -> int:
+        return download(run, limits=QUICK).new
+
+    assert asyncio.run(cell()) == 1
 
 
 def test_pictures_are_verified_and_kept_in_an_object_store_too(server: Server, listed: Callable[..., Listed]) -> None:

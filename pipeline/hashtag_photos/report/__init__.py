@@ -96,7 +96,7 @@ def render(tally: Tally, labels: LabelSet, pictures: dict[str, list[Picture]]) -
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share for people."""
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
+    return "–" if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _days(tally: Tally) -> list[tuple[str, dict[str, int]]]:

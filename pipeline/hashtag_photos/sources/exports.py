@@ -192,7 +192,7 @@ class Exported:
         return Post(
             source=_text(get("source")) or "exported",
             # without an id the address is the key; without either, the line and what is in it
-            id=_text(get("id")) or url or f"line-{line}-{_digest(values)}",
+            id=_id(get("id")) or url or f"line-{line}-{_digest(values)}",
             url=url,
             author=_text(_named(get("author"), "username", "screen_name", "handle", "acct", "name", "id")),
             created_at=created_at,
@@ -378,6 +378,16 @@ def _text(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # an id that went through a spreadsheet
     return str(value).strip() or None
+
+
+def _id(value: Any) -> str | None:
+    """An id as text. One that lost its last digits would make different posts one: better no post than a wrong one."""
+    rounded = (
+        abs(value) >= 2**53 if isinstance(value, float) else re.fullmatch(r"\d([.,]\d+)?[eE]\+?\d+", str(value).strip())
+    )
+    if rounded:
+        raise ValueError(f"id {value} has lost its last digits, as in a spreadsheet: export again with ids as text")
+    return _text(value)
 
 
 def _count(value: Any) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
@@ -77,7 +77,7 @@ def download(run: Run, *, retry: bool = False, limits: Limits | None = None, pro
     What can't be had is a row with a status, never an exception. Raises StorageError if the folder can't be written.
     """
     with run.writing():
-        new = asyncio.run(_download(run, retry, limits or Limits(), progress))
+        new = _wait_for(_download(run, retry, limits or Limits(), progress))
         with run.database() as database:
             rows = database.execute("SELECT status, count(*) FROM photos GROUP BY status ORDER BY status").fetchall()
             (attachments,) = database.execute(
@@ -87,6 +87,16 @@ def download(run: Run, *, retry: bool = False, limits: Limits | None = None, pro
         if new or "download" not in run.stages:
             run.record_stage("download", attachments=done.attachments, statuses=done.statuses)
     return done
+
+
+def _wait_for(download: Coroutine[Any, Any, int]) -> int:
+    """Its result, also where an event loop already runs, as in a notebook: then on a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(download)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, download).result()
 
 
 async def _download(run: Run, retry: bool, limits: Limits, progress: Progress) -> int:

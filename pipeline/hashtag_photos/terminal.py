@@ -1,0 +1,151 @@
+"""What a person sees in a terminal: lines, bars, the table. It decides nothing.
+
+Where standard output is no terminal there are no bars and no colours, but a line now and then.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from hashtag_photos.stages import Progress
+    from hashtag_photos.stages.summarize import Tally
+
+LOG_SECONDS = 60.0
+
+
+@cache
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def tell(line: str) -> None:
+    """A line as it is."""
+    _console().print(line, markup=False, soft_wrap=True)
+
+
+def show(tally: Tally) -> None:
+    """The table, and what there was and was not."""
+    from rich.table import Table
+
+    from hashtag_photos.report import percent
+
+    tell(f"\n{tally.labels}, by {tally.model}")
+    table = Table()
+    table.add_column("class")
+    for name in ("images", "share", "95 % interval", "posts"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in tally.classes:
+        interval = f"{percent(each.low)} – {percent(each.high)}" if tally.images else "–"
+        table.add_row(each.label, f"{each.images:,}", percent(each.share), interval, f"{each.posts:,}")
+    table.add_section()
+    table.add_row("all", f"{tally.images:,}", "", "", f"{tally.posts:,}")
+    _console().print(table)
+    coverage = tally.coverage
+    tell(
+        f"coverage   {coverage.had} of {many(coverage.attachments, 'attachment')} had ({percent(coverage.share)}), "
+        f"{many(coverage.images, 'distinct image')}"
+    )
+    if coverage.missing:
+        tell(f"missing    {sum(coverage.missing.values())}: {reasons(coverage.missing)}")
+    if coverage.images_not_classified:
+        tell(f"           {many(coverage.images_not_classified, 'image')} could not be classified: gone or damaged")
+    if coverage.lines_rejected:
+        tell(f"           {many(coverage.lines_rejected, 'line')} of the source can't be read: see rejected.csv")
+    tell(f"posts      {coverage.posts}, of which {coverage.posts_without_attachments} without attachments")
+
+
+def reasons(counts: Mapping[str, int]) -> str:
+    """Counts of statuses, in words."""
+    from hashtag_photos.report import REASONS
+
+    return ", ".join(f"{count} {REASONS.get(status, status)}" for status, count in counts.items())
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """A bar per stage, with rate and time left, while this is open; in a log, a line now and then instead."""
+    if not _console().is_terminal:
+        yield _log_lines()
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.1f}/s" if speed and (task.total or 0) > 1 else "", style="progress.data.speed")
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=_console(),
+        transient=True,
+    ) as shown:
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = shown.add_task(stage, total=total)
+            shown.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+def _log_lines() -> Progress:
+    """Progress for where nothing can be drawn: a line a minute and stage."""
+    said: dict[str, float] = {}
+    begun: dict[str, float] = {}
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        begun.setdefault(stage, now)
+        if now - said.setdefault(stage, now) >= LOG_SECONDS and done:
+            rate = done / (now - begun[stage])
+            left = f", {timedelta(seconds=round((total - done) / rate))} left" if total else ""
+            tell(f"{stage:<10} {done:,}{f' of {total:,}' if total else ''}, {rate:,.1f}/s{left}")
+            said[stage] = now
+
+    return progress
+
+
+def nothing_or(count: int, noun: str) -> str:
+    """A count of what was done, or that nothing was left to do."""
+    return many(count, noun) if count else f"nothing to do: 0 {noun}s"
+
+
+def many(count: int, noun: str) -> str:
+    """A count with its noun."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def shown_path(path: str) -> str:
+    """A path as short as it can be typed from here."""
+    if "://" in path:
+        return path
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
