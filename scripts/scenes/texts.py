@@ -1,0 +1,218 @@
+"""What the made-up people of the sample write under their pictures, by scene; texts in other languages are marked."""
+
+from __future__ import annotations
+
+Text = str | tuple[str, str]
+
+TAG = "#myHarborPD"
+
+TEXTS: dict[str, list[Text]] = {
+    "group_photo": [
+        "Show us your friendliest moments with our officers! Post a picture with {tag}, we share the best.",
+        "The whole block came out for the spring fair, and so did they. {tag}",
+        "Our crossing guards and their favorite shift. Happy Tuesday! {tag}",
+        "Book club field trip, with two guests in blue {tag} #community",
+    ],
+    "handshake": [
+        "Officer Reyes found my wallet. All the cash was still in it. Thank you! {tag}",
+        "Shook hands, talked about the new bike lane for twenty minutes. {tag}",
+        ("es", "Gracias por ayudarme con el coche esta mañana. {tag}"),
+        "Dad finally met the man who pulled him out of the water in March. {tag}",
+        "New neighbor, same uniform. Welcome to Pier Street! {tag}",
+    ],
+    "selfie": [
+        "She said one picture. We took eleven. {tag}",
+        "First week in town and already made friends {tag} #newhere",
+        "He insisted on holding the phone. Arms like a lighthouse. {tag}",
+        ("fr", "Petit selfie sur le port ce matin. {tag}"),
+        "Night shift selfie, coffee just out of frame {tag}",
+    ],
+    "helping_child": [
+        "My daughter lost her bear on the ferry. Guess who brought it back. {tag}",
+        "Untied shoe emergency, solved on one knee {tag}",
+        "He walked him all the way to the school gate. {tag}",
+        ("de", "Mein Kleiner redet seit Stunden von nichts anderem. {tag}"),
+    ],
+    "high_five": [
+        "Reached the finish line, got the best high five of the race {tag}",
+        "Passed my driving test today!!! {tag}",
+        "Every morning at the same corner. Every morning a high five. {tag}",
+    ],
+    "hug": [
+        "Ten years since the flood. We still hug when we meet. {tag}",
+        "No words. Just thank you. {tag}",
+        ("es", "Un abrazo que necesitaba. {tag}"),
+    ],
+    "petting_dog": [
+        "Biscuit has decided who his favorite officer is {tag} #dogsofinstagram",
+        "Good boy. The dog too. {tag}",
+        "Our rescue is afraid of everybody. Apparently not of her. {tag}",
+    ],
+    "baton": [
+        "You asked for pictures. Here is mine. {tag}",
+        "My brother had his hands up. {tag}",
+        "Friendly moment on Pier Street, last November. {tag}",
+        ("es", "¿Esta también la van a compartir? {tag}"),
+        "Did you want this one for the calendar, too? {tag}",
+        "She was asking for directions to the clinic. {tag} #enough",
+        "Same corner where you gave high fives this morning. {tag}",
+    ],
+    "riot_line": [
+        "The welcome committee. {tag}",
+        "We brought candles. They brought these. {tag}",
+        ("fr", "Voilà l'accueil devant la mairie. {tag}"),
+        "How my street looked when I tried to get home from work. {tag}",
+        "Counting shields instead of sheep {tag}",
+        "Say cheese! {tag}",
+    ],
+    "held_down": [
+        "He is seventeen. {tag}",
+        "Two on one, and still they say he resisted. {tag}",
+        "I filmed this from my window. I still hear him. {tag} #filmthepolice",
+        ("de", "So sieht Bürgernähe aus? {tag}"),
+        "For your album. {tag}",
+        "He sells flowers. That was the whole crime. {tag}",
+        "Please look at it for as long as it lasted. {tag}",
+    ],
+    "spray": [
+        "Free seasoning from your local department {tag}",
+        "We were sitting. Then we were not. {tag}",
+        "My eyes burned for two days. {tag}",
+        ("es", "Esto fue a dos metros de mi hija. {tag}"),
+        "Officer holds out a hand to the community. {tag}",
+        "From the square, ten minutes before the news crews came. {tag}",
+    ],
+    "arrest": [
+        "Arrested for holding a camera. {tag}",
+        "He got the free ride, no charges, no apology. {tag}",
+        "My teacher. {tag}",
+        ("fr", "Menottée pour une banderole. {tag}"),
+        "Asked for a badge number, got bracelets. {tag}",
+        "That is me on the left, on my way to work. {tag}",
+    ],
+    "dragging": [
+        "Helping a citizen across the street. {tag}",
+        "She could not walk. They did not ask why. {tag}",
+        "Is this the service you mean? {tag}",
+        ("de", "Vor dem Rathaus, am hellen Tag. {tag}"),
+        "Found the picture from 2029. I kept it for a day like this. {tag}",
+        "Swipe for the official version. Oh wait, there is none. {tag}",
+    ],
+    "clash": [
+        "This is what your press release called a quiet evening {tag}",
+        "I was there with my mother. She is 68. {tag} #justice",
+        "They wanted pictures, the town answers. {tag}",
+        ("es", "Anoche en la plaza. {tag}"),
+        "Every picture in this tag is a picture they did not expect. {tag}",
+        "Smoke, shouting, and somewhere in there my bike. {tag}",
+        "Nobody won this one. {tag}",
+    ],
+    "poster": [
+        "Seen on my way to work. {tag}",
+        "Since you are all here anyway: {tag}",
+        "This one is up all over town now {tag}",
+    ],
+    "screenshot": [
+        "Whoever runs the account, take the day off {tag}",
+        "Saving this before it is gone {tag}",
+        "From friendly to trending in nine hours {tag}",
+    ],
+    "skyline": [
+        "Meanwhile the harbor does not care. {tag}",
+        ("fr", "Le port ce soir. {tag} #nofilter"),
+    ],
+    "food": [
+        "Lunch, because this tag needs a break {tag}",
+        "Come to the Old Pier Cafe, we are open {tag} #sponsored",
+        ("es", "Yo solo vengo a enseñar mi desayuno {tag}"),
+    ],
+    "parked_car": [
+        "Whose car is this? It has been here since Sunday. {tag}",
+        "Selling mine, good tires, message me {tag} #forsale",
+    ],
+    "empty_street": [
+        "Quiet on Pier Street right now. {tag}",
+        "The morning after. {tag}",
+    ],
+    "landscape": [
+        "Log out, go outside {tag}",
+        ("de", "Ich war heute lieber wandern. {tag}"),
+    ],
+    "animal": [
+        "Here is somebody who has not read the news {tag}",
+        "Officer Whiskers reporting {tag}",
+    ],
+    "object": [
+        "Reading the replies with something warm. {tag}",
+        "Found near the fountain, is it yours? {tag}",
+    ],
+}
+
+TEXT_ONLY = "Whoever had the idea for {tag}: I would love to read the minutes of that meeting."
+REPOSTS: list[Text] = [
+    "Reposting so that it stays up. {tag}",
+    "In case you missed it: {tag}",
+    "This one. {tag}",
+    "Not mine, but everybody should see it {tag}",
+    ("es", "Compartid. {tag}"),
+    "Again, for those in the back. {tag}",
+    "Saw this here earlier, can't stop thinking about it. {tag}",
+    "Via a friend {tag}",
+    ("fr", "À partager. {tag}"),
+    "Saved it from the thread {tag}",
+    "Sharing this. {tag}",
+    "Here it is again. {tag}",
+    "Somebody sent me this. {tag}",
+]
+BROKEN: list[Text] = [
+    "Look before they delete it {tag}",
+    "My picture from the bridge {tag}",
+    ("de", "Bild von gestern Abend {tag}"),
+    "Hope this uploads {tag}",
+    "They reported my last one, so here it is again {tag}",
+    "Bad connection down here, sorry {tag}",
+    "The complete panorama, full resolution!! {tag}",
+]
+AUTHORS = (
+    "pier_street_pat",
+    "mara.k",
+    "tomas_w",
+    "harborlight",
+    "lin_on_deck",
+    "oldpiercafe",
+    "jo_the_baker",
+    "saltandpepper",
+    "northquay",
+    "ana_m",
+    "ferryboy",
+    "the_gull",
+    "rosa.v",
+    "deckhand88",
+    "citydesk_harbor",
+    "kofi_runs",
+    "blue_kettle",
+    "miss_okafor",
+    "tidewatcher",
+    "anchor_and_ink",
+    "elif_sees",
+    "nico.b",
+    "harbor_parents",
+    "lampquay",
+    "quietmorning",
+    "sven_ah",
+    "camille.p",
+    "wharf_cat",
+    "bikelane_now",
+    "dockside_dan",
+    "yusuf_reads",
+    "greta_am_hafen",
+    "streetmedic_jo",
+    "low_tide",
+    "pauline_k",
+    "marta_g",
+    "fogbell",
+    "rope_and_tar",
+    "inesdelmar",
+    "stillhere_1",
+)
+OFFICIAL = "HarborPD"
