@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
@@ -117,29 +115,22 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
     had = {sha for (sha,) in run.keys(table, _SHA, "sha256")}
     todo = [image for image in wanted if image[0] not in had]
     before = run.read_table(scores)
-    if not todo and before is not None and set(before.column("sha256").to_pylist()) == had:
-        return Classified(new=0, images=len(wanted), unreadable=0, scored=False)
+    fresh = not todo and before is not None and set(before.column("sha256").to_pylist()) == had
     with run.writing():
         run.ask(**{name: value for name, value in question(classifier).items() if name not in run.asked})
         run.record_used("label_sets", label_key, asdict(classifier.labels))
         new = 0
-        if wanted:
+        if wanted and not fresh:
             progress("load model", 0, None)
             _record_model(run, classifier)
             progress("load model", 1, 1)
         if todo:
             new = embed(run, classifier.encoder, model_key, todo, progress=progress)
-        if had or new:
-            shas, vectors = _stored(run, table)
-            rows = score(shas, vectors, classifier.prompts, classifier.labels, progress=progress)
-        else:
-            rows = scores_schema(classifier.labels.class_names).empty_table()
-        run.write_table(scores, rows)
-        counts = Classified(new=new, images=len(wanted), unreadable=len(todo) - new, scored=True)
-        run.record_stage(
-            "classify", images=counts.images, unreadable=counts.unreadable, model=model_key, labels=label_key
-        )
-    return counts
+        if not fresh:
+            run.write_table(scores, _scored(run, table, classifier, progress))
+        done = Classified(new=new, images=len(wanted), unreadable=len(todo) - new, scored=not fresh)
+        run.record_stage("classify", images=done.images, unreadable=done.unreadable)
+    return done
 
 
 def question(classifier: Classifier) -> dict[str, str]:
@@ -159,16 +150,16 @@ def scores_path(model_key: str, label_key: str) -> str:
 def _record_model(run: Run, classifier: Classifier) -> None:
     """Remember what classified; refuse to mix vectors of other weights under the same key."""
     encoder = classifier.encoder
+    before = run.used("models", classifier.model.key) or {}
     facts = {
         "name": classifier.model.name,
         **classifier.model.facts,
         "state_sha256": encoder.fingerprint(),
         "preprocessing": encoder.preprocessing,
         "logit_scale": encoder.logit_scale,
-        "device": encoder.device,
+        "devices": sorted({encoder.device, *before.get("devices", ())}),
     }
-    before = run.used("models", classifier.model.key)
-    if before is not None and before["state_sha256"] != facts["state_sha256"]:
+    if before and before["state_sha256"] != facts["state_sha256"]:
         raise RunConflictError(
             f"{run.location} was classified with other weights of {classifier.model.name!r} than those found now: "
             "use the same weights, or a new folder with --run",
@@ -177,8 +168,13 @@ def _record_model(run: Run, classifier: Classifier) -> None:
     run.record_used("models", classifier.model.key, facts)
 
 
-def _stored(run: Run, table: str) -> tuple[list[str], npt.NDArray[np.float16]]:
-    """All stored vectors of a model, (n, dimension), with their images' sha256, by sha256."""
-    rows = run.dataset(table).to_table().sort_by("sha256")
+def _scored(run: Run, table: str, classifier: Classifier, progress: Progress) -> pa.Table:
+    """Scores of all images that have a vector."""
+    rows = run.dataset(table).to_table()
+    if not rows.num_rows:
+        return scores_schema(classifier.labels.class_names).empty_table()
+    rows = rows.sort_by("sha256")
     values = rows.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return rows.column("sha256").to_pylist(), values.reshape(rows.num_rows, -1)
+    vectors = values.reshape(rows.num_rows, -1)
+    shas = rows.column("sha256").to_pylist()
+    return score(shas, vectors, classifier.prompts, classifier.labels, progress=progress)

@@ -84,8 +84,7 @@ def download(run: Run, *, retry: bool = False, limits: Limits | None = None, pro
                 "SELECT coalesce(sum(len(attachments)), 0)::BIGINT FROM posts"
             ).fetchall()[0]
         done = Downloaded(new=new, attachments=attachments, statuses=dict(rows))
-        if new or "download" not in run.stages:
-            run.record_stage("download", attachments=done.attachments, statuses=done.statuses)
+        run.record_stage("download", attachments=done.attachments, statuses=done.statuses)
     return done
 
 
