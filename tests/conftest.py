@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -137,7 +138,12 @@ def listed(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lis
     return make
 
 
-def command(*words: str | Path, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+def outside_make() -> dict[str, str]:
+    """The environment as it is in a shell, also where the tests themselves were started by make."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
+def command(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the installed command `hashtag-photos`."""
     program = Path(sys.executable).with_name("hashtag-photos")
-    return subprocess.run([program, *words], cwd=cwd, capture_output=True, text=True, timeout=240, **options)
+    return subprocess.run([program, *words], cwd=cwd, env=outside_make(), capture_output=True, text=True, timeout=240)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, command, picture
+from conftest import REPOSITORY, command, outside_make, picture
 
 GOOD_POST = json.dumps({"id": 1, "media": ["http://nowhere.invalid/1.jpg"]}) + "\n"
 
@@ -136,7 +136,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(tmp_path: Path) -> None:
 def make(*words: str) -> str:
     done = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", "classify", *words],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True,
+        cwd=REPOSITORY, env=outside_make(), capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     return done.stdout.splitlines()[-1].strip()
 
