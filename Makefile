@@ -4,18 +4,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-INSTALLED := $(VENV)/.installed
+# of this folder: a checkout that was moved is installed anew, since scripts in .venv name their own place
+INSTALLED := $(VENV)/.installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 # Every variable given on make's command line is an option of `hashtag-photos run`: POSTS=posts.jsonl is --posts posts.jsonl.
-# A misspelt one is therefore an error, and never left out in silence.
+# A misspelt one is therefore an error, and never left out in silence. From the environment only these names are taken.
 OWN := PYTHON
+FROM_ENVIRONMENT := POSTS IMAGES COLUMNS FILES RUN MODEL LABELS DEVICE RETRY
 quoted = '$(subst ','\'',$(1))'
 option = --$(subst _,-,$(shell printf %s '$(1)' | tr A-Z a-z)) $(if $(filter RETRY,$(1)),,$(call quoted,$($(1))))
-GIVEN := $(strip $(foreach name,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name))))
-OPTIONS = $(foreach name,$(sort $(GIVEN)),$(call option,$(name)))
+typed = $(filter command line,$(origin $(1)))
+inherited = $(and $(filter environment,$(origin $(1))),$(filter $(FROM_ENVIRONMENT),$(1)))
+GIVEN := $(strip $(foreach name,$(filter-out $(OWN),$(.VARIABLES)),$(if $(call typed,$(name))$(call inherited,$(name)),$(name))))
+OPTIONS = $(foreach name,$(sort $(GIVEN)),$(if $(filter RETRY=0 RETRY=no RETRY=false,$(name)=$($(name))),,$(call option,$(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install classify report test lint types check bench smoke sample lock clean
+.PHONY: help install classify report test lint types check smoke sample lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,17 +30,18 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than 3.11; name a newer one: make install PYTHON=python3.12" >&2; exit 2; }
 	@echo "setting up $(VENV): about a minute, 6 GB with torch"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+	  { echo "error: $(PYTHON) can't make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --reinstall --editable .
 	@touch $@
 
 classify: $(INSTALLED) ## the whole run: the sample, or POSTS=posts.jsonl, IMAGES=photos/, RUN=, MODEL=, LABELS=, DEVICE=
 	@$(BIN)/hashtag-photos run $(OPTIONS)
 
 report: $(INSTALLED) ## the report of RUN=runs/sample again
-	@$(BIN)/hashtag-photos report $(or $(RUN),runs/sample)
+	@$(BIN)/hashtag-photos report $(call quoted,$(or $(RUN),runs/sample))
 
 test: $(INSTALLED) ## the tests, but for the slow ones
 	$(BIN)/python -m pytest -m "not slow and not gpu and not network"

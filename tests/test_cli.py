@@ -1,6 +1,7 @@
 """What a user types and sees: errors are one line that says what to do, exit code 2, and nothing half-written."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -133,10 +134,10 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
-def make(*words: str) -> str:
+def make(*words: str, **environment: str) -> str:
     done = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", "classify", *words],
-        cwd=REPOSITORY, env=outside_make(), capture_output=True, text=True, timeout=60, check=True,
+        cwd=REPOSITORY, env=outside_make() | environment, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     return done.stdout.splitlines()[-1].strip()
 
@@ -146,7 +147,49 @@ def test_each_make_variable_is_an_option_of_the_same_name() -> None:
     assert make("POSTS=my posts.jsonl", "MODEL=large").endswith("run --model 'large' --posts 'my posts.jsonl'")
     assert make("RUN=it's").endswith(r"run --run 'it'\''s'")
     assert make("RETRY=1").endswith("run --retry")
+    assert make("RETRY=0").endswith("hashtag-photos run")
     assert make("PYTHON=python3", "LABLES=x").endswith("run --lables 'x'"), "a misspelt one is not left out in silence"
+
+
+def test_make_variables_from_the_environment_count_too() -> None:
+    assert make(POSTS="p.jsonl").endswith("run --posts 'p.jsonl'"), "POSTS=p.jsonl make classify ran the sample instead"
+    assert make(HOME_TOWN="x").endswith("hashtag-photos run")
+
+
+def test_a_run_folder_may_be_an_address(tmp_path: Path) -> None:
+    done = command("run", "--run", "nosuch://bucket/run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nosuch" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_can_not_be_loaded_is_said_before_anything_is_downloaded(place: Path) -> None:
+    (place / "model/open_clip_model.safetensors").write_bytes(b"garbage")
+    before = sorted(place.rglob("*"))
+    done = command("run", "--posts", "good.jsonl", "--model", "local-dir:model", cwd=place)
+    assert done.returncode == 2
+    assert "can't be loaded" in done.stderr
+    assert "is damaged" in done.stderr
+    assert sorted(place.rglob("*")) == before
+
+
+def test_the_same_export_given_again_needs_its_columns_only_once(place: Path) -> None:
+    (place / "p.csv").write_text("Nummer,Bild\n1,http://127.0.0.1/1.jpg\n")
+    words = ["--posts", "p.csv", "--columns", "id=Nummer,media=Bild"]
+    assert command("collect", "run", *words, cwd=place).returncode == 0
+    again = command("collect", "run", "--posts", "p.csv", cwd=place)
+    assert again.returncode == 0, again.stderr
+    assert "nothing to do" in again.stdout
+
+
+def test_the_next_command_can_be_typed_as_it_is_shown(place: Path) -> None:
+    (place / "pictures/1.jpg").write_bytes(picture())
+    (place / "mine.toml").write_text('[classes.a]\nprompts = ["a cat"]\n[classes.b]\nprompts = ["a dog"]\n')
+    assert command("run", "--images", "pictures", "--model", "tiny", "--run", "my run", cwd=place).returncode == 0
+    done = command("classify", "my run", "--labels", "mine.toml", cwd=place)
+    (shown,) = re.findall(r"^next: (.*)$", done.stdout, re.MULTILINE)
+    assert subprocess.run(shown, shell=True, cwd=place, capture_output=True, timeout=60).returncode == 0
+    assert (place / "my run/report").is_dir()
 
 
 def test_a_misspelt_option_is_an_error(tmp_path: Path) -> None:

@@ -47,10 +47,12 @@ def test_it_agrees_with_what_was_drawn(runs: Path, first: str) -> None:
 
 
 def test_the_counts_are_those_of_the_truth_counted_by_other_means(runs: Path, first: str) -> None:
-    """From the posts and the served files alone; where the model's label differs from the truth, the model's counts."""
+    """From truth.csv, the posts and the served files alone, in plain Python; only a wrong label is taken as it is."""
     said = {row["sha256"]: row["label"] for row in read_csv(runs / "sample/report/photos.csv")}
     truth = {row["sha256"]: row["label"] for row in read_csv(SAMPLE / "truth.csv")}
-    expected = {sha: label if said[sha] == label else said[sha] for sha, label in truth.items()}
+    wrong = {sha: said[sha] for sha, label in truth.items() if said[sha] != label}
+    assert len(wrong) <= 4
+    expected = {**truth, **wrong}
     images, posts, photos = defaultdict(set), defaultdict(set), defaultdict(int)
     attachments = 0
     for line in (SAMPLE / "posts.jsonl").read_text().splitlines():
@@ -177,6 +179,8 @@ def test_as_a_library(tmp_path: Path, runs: Path, first: str) -> None:
 KILLER = """
 import os, signal, sys
 from hashtag_photos.storage import Storage
+from hashtag_photos.stages import collect, download, embed
+collect.PART_ROWS, download.PART_ROWS, embed.PART_ROWS = 30, 20, 32
 publish, left = Storage._publish, int(sys.argv.pop(1))
 def killed(temporary, target):
     global left
@@ -195,7 +199,7 @@ main()
 def test_killed_anywhere_it_goes_on_to_the_same_tally(tmp_path: Path, runs: Path, first: str) -> None:
     """Killed with -9 just before the nth file becomes visible, from the first run.json to the report."""
     reached = set()
-    for moment in (1, 2, 3, 4, 5, 40, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109):
+    for moment in (1, 3, 4, 6, 8, 40, 70, 106, 110, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123):
         folder = tmp_path / str(moment)
         folder.mkdir()
         words = [sys.executable, "-c", KILLER, str(moment), "run", "--run", "sample"]

@@ -158,14 +158,27 @@ def test_a_redirect_to_another_scheme_is_refused(server: Server, tmp_path: Path,
     assert refusal(url, tmp_path, server.local).status is PhotoStatus.BAD_ADDRESS
 
 
-def test_the_test_servers_own_address_is_refused_without_a_route(server: Server, tmp_path: Path) -> None:
-    """Also on an allowed port: here the address itself is what is refused, at the moment of connecting."""
+def test_an_inner_address_is_refused_in_any_spelling(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its port, and where the port is allowed by itself, at the moment of connecting."""
     port = int(server.base.rpartition(":")[2])
     for host in ("127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "[::ffff:127.0.0.1]"):
         error = refusal(f"http://{host}:{port}/a.jpg", tmp_path)
         assert error.status in (PhotoStatus.BLOCKED, PhotoStatus.BAD_ADDRESS)
         error = refusal(f"http://{host}/a.jpg", tmp_path)
         assert error.status in (PhotoStatus.BLOCKED, PhotoStatus.BAD_ADDRESS), (host, error.reason)
+    assert server.asked == []
+
+
+def test_nothing_connects_to_an_inner_address_also_where_its_port_is_allowed(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hashtag_photos.http import Fetcher
+
+    monkeypatch.setattr(Fetcher, "_route", lambda self, url: url)
+    for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
+        assert refusal(server.base.replace("127.0.0.1", host), tmp_path).status is PhotoStatus.BLOCKED
     assert server.asked == []
 
 
@@ -257,6 +270,11 @@ def test_no_spelling_of_an_inner_address_is_public(number: int) -> None:
     assert not is_public(f"::{v4}")
     assert not is_public(str(ipaddress.IPv6Address((0x64FF9B << 96) + number))), "NAT64"
     assert not is_public(str(ipaddress.IPv6Address((0x2002 << 112) + (number << 80)))), "6to4"
+
+
+@pytest.mark.parametrize("address", ["fec0::1", "::ffff:0:7f00:1", "5f00::1", "4000::1", "192.88.99.1"])
+def test_addresses_that_nobody_hands_out(address: str) -> None:
+    assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", ["::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "64:ff9b:1::1", "x"])

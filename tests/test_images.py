@@ -101,6 +101,13 @@ def test_sixteen_bits_keep_their_upper_eight() -> None:
     assert read_rgb(out).getpixel((0, 0)) == (128, 128, 128)
 
 
+def test_sixteen_bits_with_a_transparent_shade_are_not_all_white() -> None:
+    deep = Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16))
+    out = io.BytesIO()
+    deep.save(out, "PNG", transparency=0)
+    assert read_rgb(out).getpixel((0, 0)) == (128, 128, 128)
+
+
 def test_cmyk_palette_and_grey_become_rgb() -> None:
     for mode in ("CMYK", "P", "L", "1"):
         out = io.BytesIO()

@@ -54,6 +54,7 @@ def test_the_key_changes_with_the_question_and_not_with_its_title(tmp_path: Path
         ('["{}.", "a photo of {}."]', '["{} {0}"]', "must hold {} once"),
         ('["a dog", "a puppy"]', "[]", "no prompts for the class 'dogs'"),
         ('["a dog", "a puppy"]', '"a dog"', "prompts must be a list"),
+        ('prompts = ["a cat"]', 'prompts = ["a cat"]\npromts = []', "unknown key 'promts' in the class 'cats'"),
         ("classes.dogs", "classes.unsure", "can't have a class named 'unsure'"),
         ("classes.dogs", "classes.'big dogs'", "can't have a class named 'big dogs'"),
         ('[classes.cats]\ntitle = "Cats of all kinds"\nprompts = ["a cat"]', "", "has 1 classes"),

@@ -47,6 +47,17 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         Run(tmp_path)
 
 
+def test_a_damaged_table_is_said_to_be_one(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.ask(model="tiny")
+    (tmp_path / "posts").mkdir()
+    (tmp_path / "posts/part-000001.parquet").write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"posts can't be read, a file may be damaged.*--run"):
+        run.keys("posts", POSTS, "source", "id")
+    with pytest.raises(RunError, match="can't be read"), run.database() as database:
+        database.execute("SELECT count(likes) FROM posts").fetchall()
+
+
 def test_parts_add_up_and_older_parts_lack_nothing(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.append("posts", pa.table({"source": ["a"], "id": ["1"]}))

@@ -1,5 +1,7 @@
 import errno
+import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,20 @@ Storage({str(tmp_path)!r}).write("posts/part-000001.parquet", fill)
     assert [path for path in (tmp_path / "posts").iterdir() if not path.name.startswith(".")] == []
     with Run(tmp_path).writing():
         assert list((tmp_path / "posts").iterdir()) == []
+
+
+def test_bytes_and_name_are_synced_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a power cut: the file's bytes, then its name, then the folder that holds the name."""
+    order = []
+    sync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: order.append("dir" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file") or sync(fd)
+    )
+    monkeypatch.setattr(Path, "replace", lambda self, target: order.append("rename") or replace(self, target))
+    Storage(tmp_path).write("x", lambda file: file.write(b"1"))
+    (tmp_path / "incoming").write_bytes(b"2")
+    Storage(tmp_path).adopt(tmp_path / "incoming", "y")
+    assert order == ["file", "rename", "dir"] * 2
 
 
 def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:

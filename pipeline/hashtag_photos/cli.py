@@ -7,6 +7,7 @@ imports are inside the commands, so that --help is there at once.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -84,19 +85,25 @@ def run(
     it does only what is left to do.
     """
     from hashtag_photos.run import Run
-    from hashtag_photos.stages.classify import question
+    from hashtag_photos.stages.classify import check_question, question
     from hashtag_photos.stages.collect import check_source
 
     given = _source(posts, images, columns, files)
     folder = Run(run or _default_folder(posts, images))
-    source = given or _remembered_source(folder) or _sample()
+    source = _as_before(given, _remembered_source(folder)) or _sample()
     check_source(folder, source)
     classifier = _classifier(folder, source, model, labels, device)
-    folder.check(**question(classifier))
+    asked = question(classifier)
+    folder.check(model=asked["model"], labels=asked["labels"])
+    check_question(folder, classifier)
     _check_device(device)
     if "collect" not in folder.stages:
         source.check()
     _say_what(folder, source, classifier)
+    if not folder.exists:
+        with bars() as progress:  # what can't be loaded is said now, not after an hour of downloads
+            progress("load model", 0, None)
+            _ = classifier.encoder
     with folder.writing():
         _remember(folder, source, classifier)
         with bars() as progress:
@@ -121,7 +128,7 @@ def collect(
     from hashtag_photos.run import Run
 
     folder = Run(run)
-    source = _source(posts, images, columns, files) or _remembered_source(folder) or _sample()
+    source = _as_before(_source(posts, images, columns, files), _remembered_source(folder)) or _sample()
     with bars() as progress:
         _collect(folder, source, progress)
 
@@ -144,14 +151,16 @@ def classify(run: RunArgument, model: Model = None, labels: Labels = None, devic
     _check_device(device)
     with bars() as progress:
         _classify(folder, classifier, progress)
-    tell(f"next: {_command('summarize', folder.location)}{_question_options(folder, classifier)}")
+    tell(f"next: {_command('summarize', folder.location)}{_question_options(folder, classifier, model, labels)}")
 
 
 @app.command()
 def summarize(run: RunArgument, model: Model = None, labels: Labels = None) -> None:
     """Stage 4: the tally, as a table here and as tally.json, tally.csv and photos.csv in the run's report folder."""
     folder = _existing(run)
-    tally = _tally(folder, model, labels)
+    with bars() as progress:
+        progress("summarize", 0, None)
+        tally = _tally(folder, model, labels)
     show(tally)
     tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, photos.csv")
 
@@ -214,6 +223,15 @@ def _remembered_source(folder: Run) -> Source | None:
     return sources.restore(asked[0]) if asked else None
 
 
+def _as_before(given: Source | None, before: Source | None) -> Source | None:
+    """The source given, or the run's own; the same export given again needs no --columns and --files again."""
+    from hashtag_photos.sources.exports import Exported
+
+    if isinstance(given, Exported) and isinstance(before, Exported) and given.path == before.path:
+        return before if not given.columns and given.files is None else given
+    return given or before
+
+
 def _default_folder(posts: Path | None, images: Path | None) -> str:
     from hashtag_photos.models import slug
 
@@ -273,7 +291,7 @@ def _collect(folder: Run, source: Source, progress: Progress) -> Collected:
     done = stage(folder, source, progress=progress)
     rejected = f", {many(done.rejected, 'unreadable line')} (see rejected.csv)" if done.rejected else ""
     repeated = f", {many(done.repeated, 'repeat')}" if done.repeated else ""
-    tell(f"collect    {nothing_or(done.new, 'new post')}, {done.new + done.had} in all{repeated}{rejected}")
+    tell(f"collect    {nothing_or(done.new, 'new post')}, {done.new + done.had:,} in all{repeated}{rejected}")
     return done
 
 
@@ -291,7 +309,7 @@ def _download(folder: Run, retry: bool, progress: Progress) -> Downloaded:
 
     done = stage(folder, retry=retry, progress=progress)
     had = done.statuses.get("ok", 0)
-    tell(f"download   {nothing_or(done.new, 'attachment')} asked for, {had} of {done.attachments} had in all")
+    tell(f"download   {nothing_or(done.new, 'attachment')} asked for, {had:,} of {done.attachments:,} had in all")
     return done
 
 
@@ -300,7 +318,8 @@ def _classify(folder: Run, classifier: Classifier, progress: Progress) -> Classi
 
     done = stage(folder, classifier, progress=progress)
     unreadable = f", {many(done.unreadable, 'file')} gone or damaged since" if done.unreadable else ""
-    tell(f"classify   {nothing_or(done.new, 'new image')}, {done.images} in all{unreadable}")
+    new = many(done.new, "new image") + " labelled" * (not done.new) if done.scored else nothing_or(0, "new image")
+    tell(f"classify   {new}, {done.images:,} in all{unreadable}")
     return done
 
 
@@ -365,12 +384,13 @@ def _say_next(folder: Run, tally: Tally) -> None:
         tell(f"next       look at pictures of each class before you publish; a second question: {another}")
 
 
-def _question_options(folder: Run, classifier: Classifier) -> str:
+def _question_options(folder: Run, classifier: Classifier, model: str | None, labels: str | None) -> str:
+    """The options that ask for this question again, where it is not the run's own."""
     options = ""
-    if classifier.model.reference != folder.asked.get("model"):
-        options += f" --model {classifier.model.reference}"
-    if classifier.labels.key != folder.asked.get("labels"):
-        options += f" --labels {classifier.labels.name}"
+    if model and classifier.model.key != folder.asked.get("model_key"):
+        options += f" --model {shlex.quote(model)}"
+    if labels and classifier.labels.key != folder.asked.get("labels"):
+        options += f" --labels {shlex.quote(labels)}"
     return options
 
 
@@ -386,6 +406,6 @@ def _by_make() -> bool:
 
 def _command(*words: str) -> str:
     """This command as the user can type it."""
-    found = shutil.which("hashtag-photos")
-    program = "hashtag-photos" if found and Path(found).samefile(sys.argv[0]) else shown_path(sys.argv[0])
-    return " ".join([program, *words])
+    found, own = shutil.which("hashtag-photos"), Path(sys.argv[0])
+    on_path = not own.exists() or (found is not None and own.samefile(found))
+    return shlex.join(["hashtag-photos" if on_path else shown_path(str(own)), *words])

@@ -66,10 +66,15 @@ class Encoder:
                 )
                 self._tokenize = open_clip.get_tokenizer(spec.architecture)
         except Exception as error:
+            if spec.folder is not None:
+                what = f"its folder {spec.folder} is damaged, or not of this OpenCLIP"
+            else:
+                what = (
+                    "its weights are downloaded on first use: check the network, or give a folder that has them: "
+                    "--model local-dir:/path"
+                )
             raise ModelError(
-                f"model {spec.name!r} can't be loaded: {_first_line(error)}. Weights that aren't in a folder are "
-                "downloaded on first use: check the network, or give a folder that has them: --model local-dir:/path",
-                subject=spec.name,
+                f"model {spec.name!r} can't be loaded: {_first_line(error)}; {what}", subject=spec.name
             ) from error
         self._model = model.eval()
         self._preprocess = preprocess

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 import aiohttp
@@ -30,9 +30,11 @@ from hashtag_photos.records import PhotoStatus
 from hashtag_photos.storage import storage_error
 
 _CHUNK = 1 << 16
+_ASCII = "".join(map(chr, range(33, 127)))
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
-_IPV4_COMPATIBLE = ipaddress.ip_network("::/96")  # deprecated, RFC 4291 section 2.5.5.1
-_IPV4_SPECIAL = ipaddress.ip_network("192.0.0.0/24")  # IETF protocol assignments, RFC 6890
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 section 2.4: all that IANA hands out
+# IETF protocol assignments (RFC 6890) and the 6to4 relays of old (RFC 7526), which `ipaddress` counts as global
+_IPV4_SPECIAL = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,21 +103,19 @@ class _BlockedAddressError(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is of the public internet, also by what it embeds (IPv4-mapped, NAT64, 6to4, Teredo)."""
+    """Whether an IP address is of the public internet, also by what it embeds (IPv4-mapped, NAT64, 6to4)."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if ip.is_multicast or not ip.is_global:
-        return False
     if isinstance(ip, ipaddress.IPv4Address):
-        return ip not in _IPV4_SPECIAL
-    if ip in _IPV4_COMPATIBLE:
-        return False
-    embedded = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-    if embedded is None and any(ip in network for network in _NAT64):
+        return ip.is_global and not ip.is_multicast and not any(ip in network for network in _IPV4_SPECIAL)
+    embedded = ip.ipv4_mapped or ip.sixtofour
+    if any(ip in network for network in _NAT64):
         embedded = ipaddress.IPv4Address(ip.packed[-4:])
-    return embedded is None or is_public(str(embedded))
+    if embedded is not None:
+        return is_public(str(embedded))
+    return ip.is_global and ip in _GLOBAL_UNICAST
 
 
 class Fetcher:
@@ -166,7 +166,8 @@ class Fetcher:
             async with self._session.get(self._route(current), allow_redirects=False) as response:
                 location = response.headers.get("Location")
                 if response.status in (301, 302, 303, 307, 308) and location:
-                    current = urljoin(current, location)
+                    # as browsers do: whatever bytes a server puts there, those outside ASCII are percent-encoded
+                    current = urljoin(current, quote(location.encode("utf-8", "surrogateescape"), safe=_ASCII))
                     continue
                 return await self._receive(response, current)
         raise FetchError(PhotoStatus.REFUSED, f"more than {self._limits.max_redirects} redirects")

@@ -20,7 +20,8 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from hashtag_photos.records import PhotoStatus
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF")  # JPEG covers MPO, a phone's JPEG with extras
-MAX_PIXELS = 120_000_000  # a phone's 108 megapixels pass; in RGB this is 360 MB of memory
+MAX_PIXELS = 120_000_000  # a phone's 108 megapixels pass; decoded they take 3 or 4 bytes each
+_HASHED_SIDE = 512
 
 # Pillow's own guard is for the whole process and raises only at twice its number: the exact cap is held below. What it
 # warns of (a large picture, damaged EXIF) is in the photo's row, or makes no difference.
@@ -53,11 +54,15 @@ class ImageError(Exception):
 def inspect(file: BinaryIO) -> ImageFacts:
     """Verify an image by decoding all of it. Raises ImageError."""
     image, image_format, animated = _decoded(file)
-    upright = _upright_rgb(image)
+    width, height = image.size
+    image.thumbnail((_HASHED_SIDE, _HASHED_SIDE))  # what follows costs memory, and a hash needs no more
+    upright = to_rgb(image)
+    if _on_its_side(image):
+        width, height = height, width
     return ImageFacts(
         format=image_format,
-        width=upright.width,
-        height=upright.height,
+        width=width,
+        height=height,
         animated=animated,
         phash=str(imagehash.phash(upright)),
     )
@@ -65,7 +70,27 @@ def inspect(file: BinaryIO) -> ImageFacts:
 
 def read_rgb(file: BinaryIO) -> Image.Image:
     """An image upright, as RGB. Raises ImageError."""
-    return _upright_rgb(_decoded(file)[0])
+    return to_rgb(_decoded(file)[0])
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image upright, on white where it is transparent, as RGB; the one given stays as it is."""
+    with suppress(Exception):  # EXIF is a stranger's too: where it can't be read, a picture stays as it is stored
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        # 16 bits a channel and more: keep the upper eight, which a plain convert would clip to white
+        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    elif image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.new("RGB", rgba.size, "white")
+        image.paste(rgba, mask=rgba.getchannel("A"))
+    return image.convert("RGB")
+
+
+def _on_its_side(image: Image.Image) -> bool:
+    with suppress(Exception):
+        return image.getexif().get(0x0112) in (5, 6, 7, 8)  # EXIF 2.3, tag Orientation
+    return False
 
 
 def _decoded(file: BinaryIO) -> tuple[Image.Image, str, bool]:
@@ -91,19 +116,6 @@ def _decoded(file: BinaryIO) -> tuple[Image.Image, str, bool]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ImageError(PhotoStatus.BROKEN, f"can't be decoded: {reason}") from None
     return image, image_format, animated
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    with suppress(Exception):  # EXIF is a stranger's too: where it can't be read, a picture stays as it is stored
-        ImageOps.exif_transpose(image, in_place=True)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    if image.mode.startswith("I") or image.mode == "F":
-        # 16 bits a channel and more: keep the upper eight, which a plain convert would clip to white
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-    return image.convert("RGB")
 
 
 def _what_else(head: bytes) -> str:

@@ -147,6 +147,12 @@ def _parse(values: dict[str, Any], path: Path) -> LabelSet:
         raise LabelSetError(
             f"{path}: has no classes; a class is a table [classes.NAME] with prompts = [...]", subject=path
         )
+    for name, each in classes.items():
+        strange = sorted(set(each) - {"title", "prompts"})
+        if strange:
+            raise LabelSetError(
+                f"{path}: unknown key {strange[0]!r} in the class {name!r}; known are prompts, title", subject=path
+            )
     margin = values.get("margin", 0.1)
     if isinstance(margin, bool) or not isinstance(margin, int | float):
         raise LabelSetError(f"{path}: margin must be a number, not {margin!r}", subject=path)

@@ -113,8 +113,8 @@ def weights_file(folder: Path) -> Path:
 
 
 def slug(name: str) -> str:
-    """A name as letters, digits, dots and dashes."""
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "unnamed"
+    """A name as letters of any script, digits, dots, underscores and dashes."""
+    return re.sub(r"[^\w.]+", "-", name.lower()).strip("-.") or "unnamed"
 
 
 def _by_open_clip_name(name: str) -> ModelSpec:

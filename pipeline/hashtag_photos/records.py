@@ -82,9 +82,9 @@ class Post:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A line of a source that could not be read as a post: counted and listed, never dropped in silence."""
+    """What a source holds and could not be taken as a post: counted and listed, never dropped in silence."""
 
-    line: int
+    line: int | None
     reason: str
 
 
@@ -191,4 +191,13 @@ def photos_table(photos: Iterable[Photo]) -> pa.Table:
 
 
 def _row(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    return {field.name: _storable(getattr(record, field.name)) for field in fields(record)}
+
+
+def _storable(value: Any) -> Any:
+    """Text as UTF-8 can hold it: half a letter (a lone surrogate, a stray byte of a header) becomes its \\u escape."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, tuple):
+        return [_storable(item) for item in value]
+    return value

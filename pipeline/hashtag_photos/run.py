@@ -141,18 +141,20 @@ class Run:
         parts = [self.storage.path(f"{table}/{name}") for name in self.storage.names(table) if _PART.fullmatch(name)]
         if not parts:
             return pads.dataset((schema or pa.schema([])).empty_table())
-        return pads.dataset(parts, schema=schema, filesystem=self.storage.fs, format="parquet")
+        with self._readable(table):
+            return pads.dataset(parts, schema=schema, filesystem=self.storage.fs, format="parquet")
 
     def read_table(self, path: str) -> pa.Table | None:
         """A Parquet file of its own, or None if it isn't there."""
         if not self.storage.exists(path):
             return None
-        with self.storage.open(path) as file:
+        with self._readable(path), self.storage.open(path) as file:
             return pq.read_table(file)
 
     def keys(self, table: str, schema: pa.Schema, *columns: str) -> set[tuple[Any, ...]]:
         """The keys that stand in a table, as tuples of these columns."""
-        found = self.dataset(table, schema).to_table(columns=list(columns))
+        with self._readable(table):
+            found = self.dataset(table, schema).to_table(columns=list(columns))
         return set(zip(*(found.column(name).to_pylist() for name in columns), strict=True))
 
     @contextmanager
@@ -160,7 +162,8 @@ class Run:
         """An in-memory DuckDB that sees `posts`, `photos_all`, `photos` (last attempts), and what else is given."""
         import duckdb
 
-        with duckdb.connect() as connection:
+        damage = (duckdb.InvalidInputException, duckdb.IOException)
+        with duckdb.connect() as connection, self._readable("a table", *damage):
             connection.execute("SET TimeZone = 'UTC'")
             connection.register("posts", self.dataset("posts", POSTS))
             connection.register("photos_all", self.dataset("photos", PHOTOS))
@@ -168,6 +171,18 @@ class Run:
             for name, rows in tables.items():
                 connection.register(name, rows)
             yield connection
+
+    @contextmanager
+    def _readable(self, what: str, *errors: type[Exception]) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowInvalid, OSError, *errors) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RunError(
+                f"{self.location}: {what} can't be read, a file may be damaged ({reason}); bring it back from a copy, "
+                "or start again in another folder with --run",
+                subject=what,
+            ) from error
 
     # Images
 
@@ -251,7 +266,7 @@ class Run:
                 **_plain(changes),
                 "software": software(),
             }
-            text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+            text = json.dumps(manifest, indent=2) + "\n"
             self.storage.write("run.json", lambda file: file.write(text.encode()))
             self._manifest = manifest
 

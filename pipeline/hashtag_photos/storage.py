@@ -37,6 +37,12 @@ class Storage:
                 raise StorageError(f"{self.location}: {_first_line(error)}", subject=self.location) from error
         else:
             self.fs, self.root = pafs.LocalFileSystem(), str(Path(self.location).expanduser().resolve())
+        try:
+            self.root.encode()
+        except UnicodeEncodeError:
+            raise StorageError(
+                f"{self.location!r} is no name in UTF-8: choose another run folder with --run", subject=location
+            ) from None
         #: the folder on this machine, or None in an object store
         self.local = Path(self.root) if isinstance(self.fs, pafs.LocalFileSystem) else None
 
@@ -46,7 +52,8 @@ class Storage:
 
     def exists(self, relative: str) -> bool:
         """Whether the file stands there, whole."""
-        return bool(self.fs.get_file_info(self.path(relative)).type == pafs.FileType.File)
+        with self._explained(relative):
+            return bool(self.fs.get_file_info(self.path(relative)).type == pafs.FileType.File)
 
     def names(self, relative: str = "") -> list[str]:
         """Names of the files and folders directly below, sorted; none if there is no such folder."""
@@ -91,9 +98,9 @@ class Storage:
         return True
 
     def adopt(self, file: Path, relative: str) -> None:
-        """Move a finished local file in, unless its place is taken: same name, same bytes."""
+        """Move a finished local file in, unless the same stands there; one of another size was damaged since."""
         with self._explained(relative):
-            if self.exists(relative):
+            if self.fs.get_file_info(self.path(relative)).size == file.stat().st_size:
                 file.unlink()
             elif self.local is not None:
                 target = self.local / relative

@@ -27,7 +27,7 @@ LOG_SECONDS = 60.0
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def tell(line: str) -> None:
@@ -54,16 +54,18 @@ def show(tally: Tally) -> None:
     _console().print(table)
     coverage = tally.coverage
     tell(
-        f"coverage   {coverage.had} of {many(coverage.attachments, 'attachment')} had ({percent(coverage.share)}), "
+        f"coverage   {coverage.had:,} of {many(coverage.attachments, 'attachment')} had ({percent(coverage.share)}), "
         f"{many(coverage.images, 'distinct image')}"
     )
     if coverage.missing:
         tell(f"missing    {sum(coverage.missing.values())}: {reasons(coverage.missing)}")
+    if not coverage.collected_completely:
+        tell("           the posts are not all there: the collection was interrupted; run it again")
     if coverage.images_not_classified:
-        tell(f"           {many(coverage.images_not_classified, 'image')} could not be classified: gone or damaged")
+        tell(f"           {many(coverage.images_not_classified, 'image')} not classified: new since, gone, or damaged")
     if coverage.lines_rejected:
         tell(f"           {many(coverage.lines_rejected, 'line')} of the source can't be read: see rejected.csv")
-    tell(f"posts      {coverage.posts}, of which {coverage.posts_without_attachments} without attachments")
+    tell(f"posts      {coverage.posts:,}, of which {coverage.posts_without_attachments:,} without attachments")
 
 
 def reasons(counts: Mapping[str, int]) -> str:
@@ -94,7 +96,9 @@ def bars() -> Iterator[Progress]:
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.1f}/s" if speed and (task.total or 0) > 1 else "", style="progress.data.speed")
+            if task.total is None:
+                return Text(f"for {task.elapsed or 0:.0f} s", style="progress.elapsed")
+            return Text(f"{speed:,.1f}/s" if speed and task.total > 1 else "", style="progress.data.speed")
 
     tasks: dict[str, TaskID] = {}
     with Progress(

@@ -47,7 +47,9 @@ TALLY = Tally(
         posts=1500,
         posts_without_attachments=300,
         posts_without_time=7,
+        posts_repeated=2,
         lines_rejected=3,
+        collected_completely=False,
         attachments=1400,
         had=1300,
         missing={"gone": 60, "broken": 40},
@@ -72,7 +74,7 @@ def text(html: str) -> str:
 SAFE_ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "p", "div", "span", "ul", "li"),
     *("table", "thead", "tbody", "tr", "th", "td", "svg", "line", "rect", "text", "figure", "figcaption"),
-    *("label", "input", "img", "dl", "dt", "dd"),
+    *("label", "input", "img", "dl", "dt", "dd", "strong"),
 }
 
 
@@ -94,8 +96,10 @@ def test_every_number_stands_beside_its_denominator() -> None:
         "Friendly: 240 (20 %, 95 % interval 16 % to 22 %)",
         "Conflict and force 720 60.0 % 48.0 % – 66.0 % 720",
         "1,500 posts, 300 of them without attachments. Of 1,400 attachments, 1,300 could be had ( 92.9 % )",
-        "1,201 distinct images , 1 of which could not be classified",
+        "1,201 distinct images , 1 of which are not classified",
         "3 lines of the source could not be read",
+        "2 posts stand in the source more than once",
+        "The posts are not all there",
         "gone 60 4.3 %",
         "damaged or cut short 40 2.9 %",
         "7 of 1500 posts state no readable time",

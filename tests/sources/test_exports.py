@@ -87,7 +87,13 @@ def test_parquet_with_the_same_post(tmp_path: Path) -> None:
         {"tweet_id": 7, "full_text": "x", "favorite_count": "1,234", "media_urls": "https://a.example/1.jpg"},
         {"id_str": "7", "content": "x", "like_count": 1234.0, "Image URL": "https://a.example/1.jpg"},
         {"Post ID": "7", "caption": "x", "num_likes": "1234", "attachments": ["https://a.example/1.jpg"]},
-        {"status_id": "7", "body": "x", "likes": "1234", "media": [{"media_url_https": "https://a.example/1.jpg"}]},
+        {"id": "7", "text": "x", "likes": 1234, "media": [{"fullUrl": "https://a.example/1.jpg"}]},
+        {
+            "status_id": "7",
+            "body": "x",
+            "likes": "1234",
+            "media": [{"url": "https://t.co/x", "media_url_https": "https://a.example/1.jpg"}],
+        },
         {"id": 7, "text": "x", "likes": 1234, "user": {"username": "u"}, "image": {"src": "https://a.example/1.jpg"}},
     ],
 )
@@ -122,12 +128,65 @@ def test_other_columns_are_named(tmp_path: Path) -> None:
         "https://a.example/1,2.jpg|https://a.example/3.jpg",
         '["https://a.example/1,2.jpg", "https://a.example/3.jpg"]',
         '[{"url": "https://a.example/1,2.jpg"}, {"url": "https://a.example/3.jpg"}]',
+        "['https://a.example/1,2.jpg', 'https://a.example/3.jpg']",
+        "https://a.example/1,2.jpg, https://a.example/3.jpg,",
+        ["https://a.example/1,2.jpg", None, "", {}, "https://a.example/3.jpg"],
     ],
 )
-def test_several_pictures_in_one_cell(tmp_path: Path, cell: str) -> None:
+def test_several_pictures_in_one_cell(tmp_path: Path, cell: Any) -> None:
     (post,) = read(written(tmp_path, "p.jsonl", lines({"id": 1, "media": cell})))
     assert isinstance(post, Post)
     assert [each.url for each in post.attachments] == ["https://a.example/1,2.jpg", "https://a.example/3.jpg"]
+
+
+@pytest.mark.parametrize("address", ["https://a.example/my photo.jpg", "https://a.example/1.jpg?crop=1|2"])
+def test_an_odd_address_is_one_address(tmp_path: Path, address: str) -> None:
+    (post,) = read(written(tmp_path, "p.jsonl", lines({"id": 1, "media": address})))
+    assert isinstance(post, Post)
+    assert [each.url for each in post.attachments] == [address]
+
+
+def test_a_row_per_picture_becomes_a_post_with_all_of_them(tmp_path: Path) -> None:
+    rows = "id,image\n1,https://a.example/1.jpg\n1,https://a.example/2.jpg\n2,https://a.example/3.jpg\n"
+    first, second = read(written(tmp_path, "p.csv", rows))
+    assert isinstance(first, Post)
+    assert isinstance(second, Post)
+    assert [each.url[-5:] for each in first.attachments] == ["1.jpg", "2.jpg"]
+    assert [each.url[-5:] for each in second.attachments] == ["3.jpg"]
+
+
+@pytest.mark.parametrize("empty", [None, [], "", "[]", {}])
+def test_an_empty_column_does_not_hide_a_full_one(tmp_path: Path, empty: Any) -> None:
+    content = lines({"id": 1, "media": empty, "photos": ["https://a.example/1.jpg"]})
+    (post,) = read(written(tmp_path, "p.jsonl", content))
+    assert isinstance(post, Post)
+    assert len(post.attachments) == 1
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="two columns are named 'image'; rename one"):
+        read(written(tmp_path, "p.csv", "id,image,image\n1,a,b\n"))
+
+
+def test_an_unclosed_quote_loses_no_post_in_silence(tmp_path: Path) -> None:
+    rows = 'id,image,text\n1,x,ok\n2,x,"unclosed\n3,x,"swallowed"\n4,x,ok\n'
+    found = read(written(tmp_path, "p.csv", rows))
+    assert [each.id for each in found if isinstance(each, Post)] == ["1", "4"]
+    (rejected,) = (each for each in found if isinstance(each, Rejected))
+    assert rejected.line == 3
+    assert "lines 3 to 4 are lost by it" in rejected.reason
+
+
+def test_hashtags_never_cost_a_post(tmp_path: Path) -> None:
+    content = lines({"id": 1, "media": [], "tags": "['a', 'b']"}, {"id": 2, "media": [], "tags": "[a"})
+    posts = read(written(tmp_path, "p.jsonl", content))
+    assert [post.hashtags for post in posts if isinstance(post, Post)] == [("a", "b"), ()]
+
+
+@pytest.mark.parametrize("id", ["nan", "None", "null", float("nan")])
+def test_a_missing_id_is_no_id(tmp_path: Path, id: Any) -> None:
+    posts = read(written(tmp_path, "p.jsonl", lines(*[{"id": id, "text": text, "media": []} for text in "abb"])))
+    assert len({post.id for post in posts if isinstance(post, Post)}) == 3
 
 
 def test_a_picture_without_an_address_is_still_an_attachment(tmp_path: Path) -> None:
@@ -168,11 +227,11 @@ def test_unreadable_rows_of_a_csv(tmp_path: Path) -> None:
     assert [each.id for each in found if isinstance(each, Post)] == ["1", "4"]
     assert [(each.line, each.reason) for each in found if isinstance(each, Rejected)] == [
         (4, "2 cells under 3 columns"),
-        (5, "not UTF-8 text"),
+        (5, "not UTF-8 text (save it as UTF-8)"),
     ]
 
 
-@pytest.mark.parametrize("id", ["4.58902E+17", "4,58902e17", 458902123456789012.0])
+@pytest.mark.parametrize("id", ["4.58902E+17", "4,58902e+17", 458902123456789012.0])
 def test_an_id_that_lost_its_last_digits_is_no_key(tmp_path: Path, id: Any) -> None:
     """A spreadsheet does this to ids of 18 digits: different posts would become one, and silently be lost."""
     found = read(written(tmp_path, "p.jsonl", lines({"id": id, "media": []}, {"id": 458902123456789012, "media": []})))
@@ -186,6 +245,9 @@ def test_an_id_that_lost_its_last_digits_is_no_key(tmp_path: Path, id: Any) -> N
     ("stated", "expected"),
     [
         ("2014-04-22T16:00:00Z", datetime(2014, 4, 22, 16, tzinfo=UTC)),
+        ("22/04/2014 16:00", datetime(2014, 4, 22, 16, tzinfo=UTC)),
+        ("22 April 2014, 4 pm GMT", datetime(2014, 4, 22, 16, tzinfo=UTC)),
+        ("Tue, 22 Apr 2014 18:00:00 +0200", datetime(2014, 4, 22, 16, tzinfo=UTC)),
         ("2014-04-22 16:00:00", datetime(2014, 4, 22, 16, tzinfo=UTC)),
         ("Tue Apr 22 16:00:00 +0000 2014", datetime(2014, 4, 22, 16, tzinfo=UTC)),
         (1398182400, datetime(2014, 4, 22, 16, tzinfo=UTC)),
@@ -198,15 +260,23 @@ def test_times(tmp_path: Path, stated: Any, expected: datetime) -> None:
     assert post.created_at == expected
 
 
-@pytest.mark.parametrize("stated", ["yesterday-ish", "9999-99-99", 10**30])
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *("yesterday-ish", "9999-99-99", 10**30, True, 0, 2014, "0001-01-01T00:00:00Z"),
+        # what would be filled in from today, or be read by the day or month of whoever runs it
+        *("April 2014", "18:00", "Apr 22", "5", "05/04/2014", "201404221600", "2014-04-22 16:00 EST"),
+    ],
+)
 def test_a_time_that_is_none_is_said_and_the_post_kept(tmp_path: Path, stated: Any) -> None:
     (post,) = read(written(tmp_path, "p.jsonl", lines({"id": 1, "media": [], "created_at": stated})))
     assert isinstance(post, Post)
     assert post.created_at is None
     assert "not a time" in str(post.time_problem)
+    assert str(stated)[:20] in str(post.time_problem)
 
 
-def test_without_an_id_the_address_is_the_key_and_without_both_the_line_is(tmp_path: Path) -> None:
+def test_without_an_id_the_address_is_the_key_and_without_both_what_is_in_the_row(tmp_path: Path) -> None:
     path = written(tmp_path, "p.csv", "url,image\nhttps://a.example/p/1,x\n,x\n,x\n")
     first, second, third = read(path)
     assert isinstance(first, Post)
@@ -215,6 +285,8 @@ def test_without_an_id_the_address_is_the_key_and_without_both_the_line_is(tmp_p
     assert first.id == "https://a.example/p/1"
     assert second.id != third.id, "two rows are two posts"
     assert [each.id for each in read(path)] == [first.id, second.id, third.id], "and stay the same posts"
+    path.write_text("url,image\n,new\nhttps://a.example/p/1,x\n,x\n,x\n")
+    assert [each.id for each in read(path)][1:] == [first.id, second.id, third.id], "also where a row comes on top"
 
 
 @pytest.mark.parametrize(
@@ -223,6 +295,7 @@ def test_without_an_id_the_address_is_the_key_and_without_both_the_line_is(tmp_p
         ("p.jsonl", "", "no posts in it.*--posts"),
         ("p.csv", "", "no posts in it"),
         ("p.csv", "id,image\n", "no posts in it"),
+        ("p.jsonl", '{"id": 1, "media": 17}\n', "no line can be read as a post .line 1: media"),
         ("p.jsonl", "hello\n", "no line can be read as a post .line 1: not JSON"),
         ("p.json", '[{"id": 1}]', "format can't be told"),
         ("p.jsonl", '[{"id": 1}]\n', "jq"),

@@ -64,6 +64,52 @@ def test_one_unreadable_picture_never_loses_its_batch_and_is_counted(tmp_path: P
     assert (tally.images, tally.coverage.images, tally.coverage.images_not_classified) == (2, 4, 2)
 
 
+def test_what_was_computed_before_an_interruption_is_kept_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashtag_photos.stages.embed.BATCH", 2)
+    run, classifier = downloaded(tmp_path, PICTURES[:6]), hp.Classifier(model="tiny")
+    steps = []
+
+    def interrupting(stage: str, done: int, total: int | None) -> None:
+        steps.append((stage, done))
+        if (stage, done) == ("embed", 4):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hp.classify(run, classifier, progress=interrupting)
+    assert hp.classify(run, hp.Classifier(model="tiny")).new == 2
+
+
+def test_interrupted_while_a_part_becomes_visible_its_rows_stand_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = downloaded(tmp_path, PICTURES[:3])
+    append = hp.Run.append
+
+    def interrupted(self: hp.Run, table: str, rows: object) -> None:
+        append(self, table, rows)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as once:
+        once.setattr(hp.Run, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            hp.classify(run, hp.Classifier(model="tiny"))
+    hp.classify(run, hp.Classifier(model="tiny"))
+    assert len(run.keys("embeddings/" + hp.Classifier(model="tiny").model.key, None, "sha256")) == 3
+    tally = hp.summarize(run)
+    assert (tally.images, tally.photos) == (3, 3)
+
+
+def test_a_model_whose_files_changed_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(bundled() / "tiny", tmp_path / "mine")
+    run = downloaded(tmp_path, PICTURES[:2])
+    hp.classify(run, hp.Classifier(model=f"local-dir:{tmp_path / 'mine'}"))
+    (tmp_path / "mine/open_clip_config.json").write_text((tmp_path / "mine/open_clip_config.json").read_text() + "\n")
+    with pytest.raises(RunConflictError, match=r"files of model 'mine' are not those"):
+        hp.classify(run, hp.Classifier(model=f"local-dir:{tmp_path / 'mine'}"))
+
+
 def test_a_run_without_a_single_picture_has_a_tally_of_none(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("no picture")
     run = downloaded(tmp_path, [tmp_path / "words.txt"])
@@ -106,11 +152,22 @@ def test_the_classifier_takes_paths_and_pictures_and_says_what_it_can_not_read(t
     with Image.open(PICTURES[0]) as image:
         results = list(hp.Classifier(model="tiny")([PICTURES[0], image, tmp_path / "page.jpg", tmp_path / "none.jpg"]))
     by_path, by_image, page, none = results
-    assert by_path.probabilities == pytest.approx(by_image.probabilities)
+    assert by_path.probabilities == by_image.probabilities
     assert sum(by_path.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert (page.label, page.problem, page.probabilities) == (None, "a web page, not a picture", {})
     assert none.label is None
     assert "none.jpg" in none.problem
+
+
+def test_a_picture_is_the_same_as_its_file_also_if_it_lies_on_its_side(tmp_path: Path) -> None:
+    with Image.open(PICTURES[0]) as image:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.convert("RGB").save(tmp_path / "side.png", exif=exif)
+    with Image.open(tmp_path / "side.png") as image:
+        by_path, by_image = hp.Classifier(model="tiny")([tmp_path / "side.png", image])
+        assert image.getexif()[0x0112] == 6, "and is left as it was"
+    assert by_path.probabilities == by_image.probabilities
 
 
 def test_labels_follow_the_stored_scores(tmp_path: Path) -> None:

@@ -34,6 +34,49 @@ def test_every_post_once_however_often_it_is_asked(tmp_path: Path) -> None:
     assert ids(run) == ["1", "2", "3", "4"]
 
 
+def test_a_post_that_comes_again_with_other_pictures_is_listed(tmp_path: Path) -> None:
+    path, run = tmp_path / "p.jsonl", Run(tmp_path / "run")
+    rows = [(1, "a"), (2, "b"), (1, "c")]
+    path.write_text("".join(json.dumps({"id": id, "media": [f"https://a.example/{name}"]}) + "\n" for id, name in rows))
+    done = collect(run, hp.sources.exported(path))
+    assert (done.new, done.repeated, done.rejected) == (2, 0, 1)
+    assert "post 1 stands there again with other attachments" in (tmp_path / "run/rejected.csv").read_text()
+    path.write_text(json.dumps({"id": 2, "media": ["https://a.example/corrected"]}) + "\n")
+    done = collect(run, hp.sources.exported(path))
+    assert (done.new, done.rejected) == (0, 1)
+    assert "unlike when it was collected" in (tmp_path / "run/rejected.csv").read_text()
+
+
+@pytest.mark.parametrize("post", ['{"text": "cut \\ud83d"}', '{"likes": 10000000000000000000}', '{"likes": 1e30}'])
+def test_no_post_stops_the_others(tmp_path: Path, post: str) -> None:
+    path, run = export(tmp_path / "p.jsonl", [1, 2]), Run(tmp_path / "run")
+    path.write_text(path.read_text() + post[:-1] + ', "id": "odd", "media": []}\n')
+    assert collect(run, hp.sources.exported(path)).new == 3
+    assert ids(run) == ["1", "2", "odd"]
+
+
+def test_an_interrupted_collection_is_not_taken_for_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, run = export(tmp_path / "p.jsonl", list(range(10))), Run(tmp_path / "run")
+    monkeypatch.setattr("hashtag_photos.stages.collect.PART_ROWS", 4)
+    append, calls = Run.append, []
+
+    def interrupted(self: Run, table: str, rows: object) -> None:
+        calls.append(table)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        append(self, table, rows)
+
+    with monkeypatch.context() as once:
+        once.setattr(Run, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            collect(run, hp.sources.exported(path))
+    assert len(ids(run)) == 4
+    assert Run(tmp_path / "run").stages["collect"]["complete"] is False
+    done = collect(Run(tmp_path / "run"), hp.sources.exported(path))
+    assert (done.new, done.had) == (6, 4)
+    assert Run(tmp_path / "run").stages["collect"]["complete"] is True
+
+
 def test_lines_that_are_no_posts_are_listed_and_counted(tmp_path: Path) -> None:
     path = export(tmp_path / "p.jsonl", [1])
     path.write_text(path.read_text() + "{\n")

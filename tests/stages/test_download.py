@@ -2,15 +2,17 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Listed, Server, picture
+from conftest import ORIGIN, Answer, Listed, Server, picture
 
 from hashtag_photos.errors import StorageError
 from hashtag_photos.http import Limits
+from hashtag_photos.records import Attachment, Post, posts_table
 from hashtag_photos.run import Run
 from hashtag_photos.stages.collect import collect
 from hashtag_photos.stages.download import download
@@ -129,26 +131,84 @@ def test_what_was_had_before_an_interruption_is_kept(
     import _thread
 
     urls = [f"/{number}.jpg" for number in range(20)]
+    release = threading.Event()
     for number, url in enumerate(urls):
         server.serve(url, picture((number, 0, 0)))
-    release = threading.Event()
-    slow = server.answers["/13.jpg"]
+        good = server.answers[url]
 
-    def interrupting(handler: BaseHTTPRequestHandler) -> None:
-        _thread.interrupt_main()
-        release.wait(10)
-        slow(handler)
+        def answer(handler: BaseHTTPRequestHandler, good: Answer = good) -> None:
+            if len(server.asked) == 13 and not release.is_set():
+                _thread.interrupt_main()
+                release.wait(10)
+            good(handler)
 
-    server.answers["/13.jpg"] = interrupting
+        server.answers[url] = answer
     run = collected(tmp_path, listed(*[[url] for url in urls]))
     with pytest.raises(KeyboardInterrupt):
         download(run, limits=Limits(connections=1, connections_per_host=1, attempts=1))
     release.set()
-    before = len(had(run))
-    assert "/13.jpg" not in {row["url"][-7:] for row in had(run).values()}
-    server.answers["/13.jpg"] = slow
+    assert len(had(run)) == 12
     done = download(Run(tmp_path / "run"), limits=QUICK)
-    assert (done.new, done.statuses) == (20 - before, {"ok": 20})
+    assert (done.new, done.statuses) == (8, {"ok": 20})
+
+
+def test_a_strangers_bytes_in_a_header_stop_nobody(
+    server: Server, listed: Callable[..., Listed], tmp_path: Path
+) -> None:
+    def latin(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 404 N\xe3o encontrado\r\nContent-Length: 0\r\n\r\n")
+
+    server.answers["/latin.jpg"] = latin
+    server.serve("/a.jpg", picture())
+    server.serve("/caf%E9.jpg", picture("red"))
+    server.serve("/moved.jpg", b"", status=302, Location="/caf\xe9.jpg")
+    run = collected(tmp_path, listed(["/latin.jpg"], ["/a.jpg"], ["/moved.jpg"]))
+    assert download(run, limits=QUICK).statuses == {"gone": 1, "ok": 2}
+    assert had(run)["2", 0]["final_url"].endswith("/caf%E9.jpg")
+
+
+def test_a_new_post_asks_again_for_what_failed_for_now(
+    server: Server, listed: Callable[..., Listed], tmp_path: Path
+) -> None:
+    server.serve("/busy.jpg", b"", status=503)
+    run = collected(tmp_path, listed(["/busy.jpg"], ["/busy.jpg"]))
+    rows = run.dataset("posts").to_table()
+    (tmp_path / "run/posts/part-000001.parquet").unlink()
+    run.append("posts", rows.slice(0, 1))
+    download(run, limits=QUICK)
+    server.serve("/busy.jpg", picture())
+    run.append("posts", rows.slice(1))
+    assert download(run, limits=QUICK).statuses == {"ok": 1, "server_error": 1}
+
+
+def test_posts_of_two_sources_with_one_id_are_two(
+    server: Server, listed: Callable[..., Listed], tmp_path: Path
+) -> None:
+    server.serve("/a.jpg", picture())
+    server.serve("/b.jpg", picture("red"))
+    run = collected(tmp_path, listed(["/a.jpg"]))
+    other = Post(source="elsewhere", id="0", attachments=(Attachment(url=ORIGIN + "/b.jpg"),))
+    download(run, limits=QUICK)
+    run.append("posts", posts_table([other], datetime.now(UTC)))
+    done = download(run, limits=QUICK)
+    assert (done.new, done.attachments, done.statuses) == (1, 2, {"ok": 2})
+
+
+def test_a_damaged_image_is_mended_when_its_bytes_come_again(
+    server: Server, listed: Callable[..., Listed], tmp_path: Path
+) -> None:
+    server.serve("/a.jpg", picture())
+    server.serve("/b.jpg", picture())
+    run = collected(tmp_path, listed(["/a.jpg"], ["/b.jpg"]))
+    rows = run.dataset("posts").to_table()
+    (tmp_path / "run/posts/part-000001.parquet").unlink()
+    run.append("posts", rows.slice(0, 1))
+    download(run, limits=QUICK)
+    (stored,) = (tmp_path / "run/images").rglob("*.jpg")
+    stored.write_bytes(b"damaged")
+    run.append("posts", rows.slice(1))
+    download(run, limits=QUICK)
+    assert stored.read_bytes() == picture()
 
 
 def test_it_works_inside_a_running_event_loop_as_in_a_notebook(

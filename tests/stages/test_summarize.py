@@ -13,7 +13,15 @@ import pytest
 
 from hashtag_photos.estimate import wilson
 from hashtag_photos.labels import find_labels
-from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post, photos_table, posts_table
+from hashtag_photos.records import (
+    Attachment,
+    Photo,
+    PhotoStatus,
+    Post,
+    photos_table,
+    posts_table,
+    scores_schema,
+)
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.score import decide
@@ -23,7 +31,7 @@ LABELS = find_labels("friendly-or-force")
 START = datetime(2014, 4, 22, 23, 30, tzinfo=UTC)
 
 
-def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, int], Photo], dict[str, str]]:
+def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, str, int], Photo], dict[str, str]]:
     """A run's tables without any picture: posts, the last row of each attachment, and labels by sha256."""
     import dataclasses
 
@@ -32,8 +40,8 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, i
     dice = random.Random(seed)
     posts = [
         Post(
-            source=dice.choice("ab"),
-            id=str(number),
+            source="ab"[number % 2],
+            id=str(number // 2),  # ids are unique within a source only
             created_at=None if dice.random() < 0.1 else START + timedelta(hours=dice.randrange(60)),
             attachments=tuple(
                 Attachment(url=f"https://x.example/{dice.randrange(60)}.jpg") for _ in range(dice.randrange(4))
@@ -41,7 +49,7 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, i
         )
         for number in range(80)
     ]
-    photos: dict[tuple[str, int], Photo] = {}
+    photos: dict[tuple[str, str, int], Photo] = {}
     first_tries = []
     for post in posts:
         for position, attachment in enumerate(post.attachments):
@@ -64,7 +72,7 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, i
             if ok and dice.random() < 0.2:
                 first_tries.append(dataclasses.replace(photo, status=PhotoStatus.SERVER_ERROR, sha256=None))
                 photo = dataclasses.replace(photo, attempt=2)
-            photos[post.id, position] = photo
+            photos[post.source, post.id, position] = photo
     shas = sorted({photo.sha256 for photo in photos.values() if photo.sha256})[1:]  # one could not be classified
     probability = np.random.default_rng(seed).dirichlet([0.5] * 3, len(shas)).astype(np.float32)
     names, margins = decide(probability, LABELS)
@@ -88,14 +96,14 @@ def test_counts_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
     count = defaultdict(int)
     for post in posts:
         for position in range(len(post.attachments)):
-            photo = photos.get((post.id, position))
+            photo = photos.get((post.source, post.id, position))
             if photo is not None and photo.sha256 in labels:
                 label = labels[photo.sha256]
                 images[label].add(photo.sha256)
-                with_label[label].add(post.id)
+                with_label[label].add((post.source, post.id))
                 count[label] += 1
                 if post.created_at:
-                    by_day[f"{post.created_at:%Y-%m-%d}", label].add(post.id)
+                    by_day[f"{post.created_at:%Y-%m-%d}", label].add((post.source, post.id))
     tally = summarize(run)
     total = sum(map(len, images.values()))
     assert (tally.images, tally.photos) == (total, sum(count.values()))
@@ -142,3 +150,22 @@ def test_files_and_dataframe_say_the_same(tmp_path: Path) -> None:
         listed = list(csv.DictReader(file))
     assert len(listed) == len(photos), "a line for every attachment that was asked for, had or not"
     assert {row["sha256"]: row["label"] for row in listed if row["label"]} == labels
+
+
+def test_text_from_outside_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    import dataclasses
+
+    run = Run(tmp_path / "run")
+    run.ask(model="tiny", model_key="tiny-0", labels=LABELS.key)
+    run.record_used("label_sets", LABELS.key, dataclasses.asdict(LABELS))
+    formula = '=HYPERLINK("http://x","y")'
+    run.append("posts", posts_table([Post(source="x", id=formula, attachments=(Attachment(url="+1"),))], START))
+    photo = Photo(
+        source="x", post_id=formula, position=0, url="+1", status=PhotoStatus.GONE, attempt=1, fetched_at=START
+    )
+    run.append("photos", photos_table([photo]))
+    run.write_table(scores_path("tiny-0", LABELS.key), scores_schema(LABELS.class_names).empty_table())
+    summarize(run)
+    with (tmp_path / "run/report/photos.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["post_id"], row["url"]) == ("'" + formula, "'+1")

@@ -28,7 +28,7 @@ _MOST_DAYS = 45
 
 REASONS = {
     "gone": "gone",
-    "refused": "refused by the server",
+    "refused": "refused",
     "opted_out": "the server asks machines to leave it",
     "blocked": "address not allowed",
     "bad_address": "not an address",

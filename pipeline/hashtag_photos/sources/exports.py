@@ -6,16 +6,19 @@ that can't be read is a Rejected with its number and reason, and the rest goes o
 
 from __future__ import annotations
 
+import ast
 import csv
 import hashlib
 import itertools
 import json
+import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +30,9 @@ from hashtag_photos.records import Attachment, Post, Rejected
 
 # What the exports of common collectors call each field, most specific first.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "id": ("id", "post_id", "tweet_id", "status_id", "id_str", "thread_id", "uri"),
+    "id": ("id", "post_id", "tweet_id", "status_id", "id_str", "uri"),
     "source": ("source", "platform"),
-    "url": ("url", "post_url", "permalink", "link", "tweet_url"),
+    "url": ("url", "post_url", "permalink", "tweet_url"),
     "author": (
         "author",
         "username",
@@ -80,10 +83,14 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "alt": ("alt", "alt_text", "media_alt_texts", "alt_texts"),
 }
-_MEDIA_URL = ("url", "media_url_https", "media_url", "image_url", "src", "href", "file", "path")
+_MEDIA_URL = (  # what is a picture's own address before what may be a page that shows it
+    *("media_url_https", "media_url", "fullUrl", "full_url", "image_url", "url", "remote_url", "display_url"),
+    *("src", "href", "file", "path"),
+)
 _MEDIA_ALT = ("alt", "alt_text", "ext_alt_text", "description")
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 _PEEK = 1000  # records looked at before anything is collected
+_FIRST_YEAR, _LAST_YEAR = 1990, 2100  # before the web, and after anybody's time: not when a post was made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,26 +126,25 @@ class Exported:
                 f"{self.path}: there are no posts in it; export again, or give another file with --posts",
                 subject=self.path,
             )
-        readable = [record for record in first if not isinstance(record, Rejected)]
-        if not readable:
-            bad = first[0]
-            assert isinstance(bad, Rejected)
-            raise SourceError(
-                f"{self.path}: no line can be read as a post (line {bad.line}: {bad.reason}); "
-                "one JSON object, or one CSV row under a header, is expected for each post",
-                subject=self.path,
-            )
-        names = list(dict.fromkeys(name for _, record in readable for name in record))
+        names = list(dict.fromkeys(name for each in first if not isinstance(each, Rejected) for name in each[1]))
         for wanted, name in self.columns.items():
-            if name not in names:
+            if names and name not in names:
                 raise SourceError(
                     f"{self.path}: there is no column {name!r} for {wanted}; the columns are {_listed(names)}",
                     subject=name,
                 )
-        if _find("media", names, self.columns) is None:
+        if names and not _columns_of("media", names, self.columns):
             raise SourceError(
                 f"{self.path}: no column with the addresses of pictures among {_listed(names)}; "
                 "name it with --columns media=NAME",
+                subject=self.path,
+            )
+        posts = list(itertools.islice(self.posts(), _PEEK))
+        if not any(isinstance(each, Post) for each in posts):
+            bad = next(each for each in posts if isinstance(each, Rejected))
+            raise SourceError(
+                f"{self.path}: no line can be read as a post (line {bad.line}: {bad.reason}); "
+                "one JSON object, or one CSV row under a header, is expected for each post",
                 subject=self.path,
             )
 
@@ -156,7 +162,26 @@ class Exported:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
     def posts(self) -> Iterator[Post | Rejected]:
-        layouts: dict[tuple[str, ...], dict[str, str]] = {}  # lines mostly share one set of columns
+        last: Post | None = None
+        for post in self._posts_by_line():
+            if isinstance(post, Post) and last is not None and (post.source, post.id) == (last.source, last.id):
+                more = tuple(each for each in post.attachments if each not in last.attachments)
+                if more:  # a row per picture, as some exports have it: one post with all of them
+                    last = replace(last, attachments=last.attachments + more)
+                    continue
+            if last is not None:
+                yield last
+                last = None
+            if isinstance(post, Post):
+                last = post
+            else:
+                yield post
+        if last is not None:
+            yield last
+
+    def _posts_by_line(self) -> Iterator[Post | Rejected]:
+        layouts: dict[tuple[str, ...], dict[str, list[str]]] = {}  # lines mostly share one set of columns
+        anonymous: Counter[str] = Counter()
         for record in self._records():
             if isinstance(record, Rejected):
                 yield record
@@ -164,13 +189,25 @@ class Exported:
             line, values = record
             names = tuple(values)
             if names not in layouts:
-                layouts[names] = {field: found for field in ALIASES if (found := _find(field, names, self.columns))}
+                layouts[names] = {field: _columns_of(field, names, self.columns) for field in ALIASES}
             try:
-                yield self._post(line, values, layouts[names])
+                post = self._post(values, layouts[names])
             except (ValueError, TypeError, AttributeError) as error:
                 yield Rejected(line=line, reason=str(error))
+                continue
+            if not post.id:  # neither id nor address: known by what is in it, and by how often that came before
+                digest = _digest(values)
+                anonymous[digest] += 1
+                post = replace(post, id=f"row-{digest}-{anonymous[digest]}")
+            yield post
 
     def local(self) -> AbstractContextManager[Local]:
+        if self.files is not None and not Path(self.files).is_dir():
+            raise SourceError(
+                f"{self.files}: the folder of local pictures isn't there now; bring it back, then run the same command "
+                "again",
+                subject=self.files,
+            )
         return nullcontext(Local(files=(Path(self.files),) if self.files else ()))
 
     def _records(self) -> Iterator[tuple[int, dict[str, Any]] | Rejected]:
@@ -182,17 +219,16 @@ class Exported:
             )
         return {"jsonl": _json_lines, "csv": _csv_rows, "parquet": _parquet_rows}[kind](self.path)
 
-    def _post(self, line: int, values: dict[str, Any], layout: Mapping[str, str]) -> Post:
+    def _post(self, values: dict[str, Any], layout: Mapping[str, list[str]]) -> Post:
         def get(name: str) -> Any:
-            value = values.get(layout.get(name, ""))
-            return None if isinstance(value, str) and not value.strip() else value
+            """The field from the first of its columns that isn't empty."""
+            return next((values[column] for column in layout[name] if not _empty(values[column])), None)
 
         created_at, time_problem = _time(get("created_at"))
         url = _text(get("url"))
         return Post(
             source=_text(get("source")) or "exported",
-            # without an id the address is the key; without either, the line and what is in it
-            id=_id(get("id")) or url or f"line-{line}-{_digest(values)}",
+            id=_id(get("id")) or url or "",
             url=url,
             author=_text(_named(get("author"), "username", "screen_name", "handle", "acct", "name", "id")),
             created_at=created_at,
@@ -283,14 +319,20 @@ def _csv_rows(path: str) -> Iterator[tuple[int, dict[str, Any]] | Rejected]:
         header_line = file.readline()
         file.seek(0)
         delimiter = max(",;\t|", key=header_line.count)
-        rows = csv.reader(file, delimiter=delimiter)
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
         header = next(rows, [])
+        repeated = [name for name, count in Counter(header).items() if count > 1]
+        if repeated:
+            raise SourceError(
+                f"{path}: two columns are named {repeated[0]!r}; rename one, so that neither is lost", subject=path
+            )
         while True:
             line = rows.line_num + 1
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                yield Rejected(line=line, reason=f"not CSV: {error}")
+                lost = f" (lines {line} to {rows.line_num} are lost by it)" if rows.line_num > line else ""
+                yield Rejected(line=line, reason=f"not CSV: {error}{lost}")
                 continue
             if row is None:
                 return
@@ -299,7 +341,7 @@ def _csv_rows(path: str) -> Iterator[tuple[int, dict[str, Any]] | Rejected]:
             if len(row) != len(header):
                 yield Rejected(line=line, reason=f"{len(row)} cells under {len(header)} columns")
             elif any("\udc80" <= letter <= "\udcff" for cell in row for letter in cell if letter > "\x7f"):
-                yield Rejected(line=line, reason="not UTF-8 text")
+                yield Rejected(line=line, reason="not UTF-8 text (save it as UTF-8)")
             else:
                 yield line, dict(zip(header, row, strict=True))
 
@@ -324,52 +366,98 @@ def _parquet_rows(path: str) -> Iterator[tuple[int, dict[str, Any]] | Rejected]:
 # Fields
 
 
-def _find(name: str, columns: Iterable[str], named: Mapping[str, str]) -> str | None:
-    """The column that holds a field: the one the user named, else the first alias there is."""
-    if name in named:
-        return named[name] if named[name] in columns else None
+def _columns_of(field: str, columns: Iterable[str], named: Mapping[str, str]) -> list[str]:
+    """The columns that may hold a field: the one the user named, else the aliases there are, in their order."""
+    if field in named:
+        return [named[field]] if named[field] in columns else []
     by_plain_name = {re.sub(r"[\s-]+", "_", column.strip().lower()): column for column in columns}
-    return next((by_plain_name[alias] for alias in ALIASES[name] if alias in by_plain_name), None)
+    return [by_plain_name[alias] for alias in ALIASES[field] if alias in by_plain_name]
+
+
+def _empty(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip() in ("", "[]", "{}")
+    return value is None or value in ([], {}, ()) or (isinstance(value, float) and math.isnan(value))
 
 
 def _media_items(media: Any) -> list[Any]:
-    """A cell of media as a list: a list or an object as JSON, or addresses divided by spaces, commas, `;` or `|`."""
-    if media is None:
-        return []
+    """A cell of media as a list: a list or an object as JSON or Python writes them, or addresses divided by blanks,
+    commas, `;` or `|`."""
     if isinstance(media, str):
         media = media.strip()
-        if media[:1] in "[{":
-            try:
-                return _media_items(json.loads(media))
-            except ValueError as error:
-                raise ValueError(f"media: not a list of addresses: {media[:60]!r}") from error
-        divider = r"[\s|]+|[,;]\s*(?=https?://)" if "://" in media else r"\s*[|;\n]\s*"
-        return [part for part in re.split(divider, media) if part]
+        if media[:1] in ("[", "{"):
+            return _media_items(_literal(media))
+        divider = r"[\s|,;]+(?=https?://)" if "://" in media else r"[|;\n]"
+        media = [part.strip(" |,;\n\t") for part in re.split(divider, media)]
     if isinstance(media, Mapping):
-        return [media]
+        keys = media.get("media_keys")
+        media = [{"media_key": key} for key in keys] if isinstance(keys, list) else [media]
     if isinstance(media, list | tuple):
-        return list(media)
+        return [item for item in media if not _empty(item)]
+    if media is None:
+        return []
     raise ValueError(f"media: neither an address nor a list of them: {media!r}")
 
 
+def _literal(text: str) -> Any:
+    """A list or an object as JSON writes it, or as Python does."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise ValueError(f"not a list of addresses: {text[:60]!r}") from None
+
+
 def _time(value: Any) -> tuple[datetime | None, str | None]:
-    """A stated time as UTC, or what is wrong with it. A time without a zone is taken as UTC."""
+    """A stated time as UTC, or what is wrong with it. A time without a zone is taken as UTC.
+
+    What leaves something open (a day without a year, 05/04/2014, a zone by a name that several have) is no time: it
+    would be filled in from the day or the machine of the run.
+    """
     if value is None:
         return None, None
     try:
         if isinstance(value, datetime):
             time = value
+        elif isinstance(value, bool):
+            raise ValueError
         elif isinstance(value, int | float) or re.fullmatch(r"\d{9,13}(\.\d+)?", str(value)):
             number = float(value)
             time = datetime.fromtimestamp(number / 1000 if number > 1e11 else number, UTC)
         else:
-            try:
-                time = datetime.fromisoformat(str(value))
-            except ValueError:
-                time = dateparser.parse(str(value))
-        return (time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)), None
+            time = _parsed_time(str(value))
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+            raise ValueError
+        return time, None
     except (ValueError, OverflowError, OSError):
-        return None, f"not a time: {str(value)[:60]}"
+        return None, f"not a time, or not a certain one: {str(value)[:60]}"
+
+
+def _parsed_time(text: str) -> datetime:
+    with suppress(ValueError):
+        return datetime.fromisoformat(text)
+    readings: set[datetime] = set()
+    for default in (datetime(2001, 1, 1), datetime(2004, 12, 31)):  # noqa: DTZ001  what is missing shows by them
+        for day_first in (True, False):
+            with suppress(ValueError):
+                readings.add(dateparser.parse(text, default=default, dayfirst=day_first, tzinfos=_zone))
+    if len(readings) != 1:
+        raise ValueError(text)
+    (time,) = readings
+    return time
+
+
+def _zone(name: str | None, offset: int | None) -> tzinfo | None:
+    if offset is not None:
+        return timezone(timedelta(seconds=offset))
+    if name is None:
+        return None
+    if name in ("UTC", "GMT", "Z"):
+        return UTC
+    raise ValueError(name)
 
 
 def _text(value: Any) -> str | None:
@@ -382,24 +470,23 @@ def _text(value: Any) -> str | None:
 
 def _id(value: Any) -> str | None:
     """An id as text. One that lost its last digits would make different posts one: better no post than a wrong one."""
-    rounded = (
-        abs(value) >= 2**53 if isinstance(value, float) else re.fullmatch(r"\d([.,]\d+)?[eE]\+?\d+", str(value).strip())
-    )
+    if str(value).strip().lower() in ("nan", "none", "null"):
+        return None
+    if isinstance(value, float):
+        rounded = abs(value) >= 2**53
+    else:
+        rounded = re.fullmatch(r"\d([.,]\d+)?[eE]\+\d\d", str(value).strip()) is not None
     if rounded:
         raise ValueError(f"id {value} has lost its last digits, as in a spreadsheet: export again with ids as text")
     return _text(value)
 
 
 def _count(value: Any) -> int | None:
-    if value is None or isinstance(value, dict | list):
-        return None
     try:
-        return int(value)
+        count = value if isinstance(value, int) else int(float(str(value).replace(",", "")))
     except (ValueError, OverflowError):
-        try:
-            return int(float(str(value).replace(",", "")))
-        except (ValueError, OverflowError):
-            return None
+        return None
+    return count if abs(count) < 2**63 else None
 
 
 def _truth(value: Any) -> bool | None:
@@ -412,7 +499,8 @@ def _truth(value: Any) -> bool | None:
 
 def _hashtags(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        value = json.loads(value) if value.lstrip().startswith("[") else re.split(r"[\s,;|]+", value)
+        with suppress(ValueError):
+            value = _literal(value) if value.lstrip().startswith("[") else re.split(r"[\s,;|]+", value)
     for item in value if isinstance(value, list) else ():
         tag = _text(_named(item, "text", "tag", "name"))
         if tag:

@@ -52,15 +52,34 @@ class Folder:
             )
 
     def local(self) -> AbstractContextManager[Local]:
+        if not Path(self.path).is_dir():
+            raise SourceError(
+                f"{self.path}: the folder of pictures isn't there now; bring it back, then run the same command again",
+                subject=self.path,
+            )
         return nullcontext(Local(files=(Path(self.path),)))
 
     def _files(self) -> Iterator[Path]:
-        """Every file below, in one order everywhere; hidden ones (.DS_Store and the like) are left out."""
-        for folder, folders, names in os.walk(self.path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
+        """Every file below, in one order everywhere. Left out are hidden ones (.DS_Store and the like) and run folders.
+
+        A link to a folder is not followed, but listed as if it were a file: so it is counted as missing.
+        """
+        for folder, folders, names in os.walk(self.path, onerror=_unreadable):
+            if "run.json" in names:
+                folders.clear()
+                continue
+            links = [name for name in folders if Path(folder, name).is_symlink()]
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
+            for name in sorted([*names, *links]):
                 if not name.startswith("."):
                     yield Path(folder, name)
+
+
+def _unreadable(error: OSError) -> None:
+    raise SourceError(
+        f"{error.filename}: can't be read ({error.strerror}); its pictures would be left out in silence",
+        subject=error.filename,
+    )
 
 
 def folder(path: str | Path) -> Folder:

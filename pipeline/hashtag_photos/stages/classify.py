@@ -11,17 +11,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 
 from hashtag_photos import labels as label_sets
 from hashtag_photos import models
-from hashtag_photos.errors import RunConflictError, RunError
-from hashtag_photos.images import read_rgb
+from hashtag_photos.errors import RunConflictError, RunError, UsageError
+from hashtag_photos.images import read_rgb, to_rgb
 from hashtag_photos.labels import LabelSet, find_labels
 from hashtag_photos.models import find_model
 from hashtag_photos.records import scores_schema
-from hashtag_photos.run import Run
+from hashtag_photos.run import Run, software
 from hashtag_photos.stages import Progress, silent
 from hashtag_photos.stages.embed import embed, encoded, images_of
 from hashtag_photos.stages.score import PromptVectors, averaged, decide, filled, probabilities, score
@@ -71,7 +72,15 @@ class Classifier:
         return PromptVectors(vectors=averaged(texts, len(self.labels.templates)), logit_scale=self.encoder.logit_scale)
 
     def __call__(self, images: Iterable[str | Path | Image.Image]) -> Iterator[Result]:
-        """Classify pictures, given as paths or PIL images, in their order. One that can't be read is a Result too."""
+        """Classify pictures, given as paths or PIL images, in their order. One that can't be read is a Result too.
+
+        Raises UsageError for one picture that isn't in a list.
+        """
+        if isinstance(images, str | Path | Image.Image):
+            raise UsageError("a classifier takes a list of pictures: classifier([picture])", subject=images)
+        return self._results(images)
+
+    def _results(self, images: Iterable[str | Path | Image.Image]) -> Iterator[Result]:
         for batch in encoded(self.encoder, images, self._prepare):
             for image, vector in batch:
                 if isinstance(vector, Exception):
@@ -84,7 +93,7 @@ class Classifier:
 
     def _prepare(self, image: str | Path | Image.Image) -> object:
         if isinstance(image, Image.Image):
-            return self.encoder.prepare(image.convert("RGB"))
+            return self.encoder.prepare(to_rgb(image))
         with Path(image).open("rb") as file:
             return self.encoder.prepare(read_rgb(file))
 
@@ -111,12 +120,13 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
         )
     model_key, label_key = classifier.model.key, classifier.labels.key
     table, scores = f"embeddings/{model_key}", scores_path(model_key, label_key)
-    wanted = images_of(run)
-    had = {sha for (sha,) in run.keys(table, _SHA, "sha256")}
-    todo = [image for image in wanted if image[0] not in had]
-    before = run.read_table(scores)
-    fresh = not todo and before is not None and set(before.column("sha256").to_pylist()) == had
+    check_question(run, classifier)
     with run.writing():
+        wanted = images_of(run)
+        had = {sha for (sha,) in run.keys(table, _SHA, "sha256")}
+        todo = [image for image in wanted if image[0] not in had]
+        before = run.read_table(scores)
+        fresh = not todo and before is not None and set(before.column("sha256").to_pylist()) == had
         run.ask(**{name: value for name, value in question(classifier).items() if name not in run.asked})
         run.record_used("label_sets", label_key, asdict(classifier.labels))
         new = 0
@@ -131,6 +141,17 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
         done = Classified(new=new, images=len(wanted), unreadable=len(todo) - new, scored=not fresh)
         run.record_stage("classify", images=done.images, unreadable=done.unreadable)
     return done
+
+
+def check_question(run: Run, classifier: Classifier) -> None:
+    """Raise RunConflictError if the files of the run's own model are no longer those that it was asked with."""
+    asked = question(classifier)
+    if run.asked.get("model") == asked["model"] and run.asked.get("model_key") != asked["model_key"]:
+        raise RunConflictError(
+            f"the files of model {classifier.model.name!r} are not those that {run.location} was classified with: "
+            "bring them back, or choose another folder with --run",
+            subject=classifier.model.name,
+        )
 
 
 def question(classifier: Classifier) -> dict[str, str]:
@@ -158,8 +179,9 @@ def _record_model(run: Run, classifier: Classifier) -> None:
         "preprocessing": encoder.preprocessing,
         "logit_scale": encoder.logit_scale,
         "devices": sorted({encoder.device, *before.get("devices", ())}),
+        "software": before.get("software", software()),
     }
-    if before and before["state_sha256"] != facts["state_sha256"]:
+    if before and any(before[name] != facts[name] for name in ("state_sha256", "preprocessing", "logit_scale")):
         raise RunConflictError(
             f"{run.location} was classified with other weights of {classifier.model.name!r} than those found now: "
             "use the same weights, or a new folder with --run",
@@ -173,8 +195,7 @@ def _scored(run: Run, table: str, classifier: Classifier, progress: Progress) ->
     rows = run.dataset(table).to_table()
     if not rows.num_rows:
         return scores_schema(classifier.labels.class_names).empty_table()
-    rows = rows.sort_by("sha256")
     values = rows.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    vectors = values.reshape(rows.num_rows, -1)
-    shas = rows.column("sha256").to_pylist()
-    return score(shas, vectors, classifier.prompts, classifier.labels, progress=progress)
+    shas, first = np.unique(rows.column("sha256").to_numpy(), return_index=True)
+    vectors = values.reshape(rows.num_rows, -1)[first]
+    return score(shas.tolist(), vectors, classifier.prompts, classifier.labels, progress=progress)

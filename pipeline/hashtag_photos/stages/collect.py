@@ -40,14 +40,15 @@ def collect(run: Run, source: Source, *, progress: Progress = silent) -> Collect
     check_source(run, source)
     state = source.state()
     before = run.stages.get("collect")
-    if before and state is not None and before["state"] == state:
+    had_all = before and before["complete"] and before["posts"] == run.dataset("posts", POSTS).count_rows()
+    if before and had_all and state is not None and before["state"] == state:
         return Collected(
             new=0, had=before["posts"], repeated=before["repeated"], rejected=before["rejected"], skipped=True
         )
     source.check()
     with run.writing():
         run.ask(sources=[source.asked()])
-        had = run.keys("posts", POSTS, "source", "id")
+        had = _had(run)
         first_had = len(had)
         seen: set[tuple[str, str]] = set()
         waiting: list[Post] = []
@@ -56,28 +57,49 @@ def collect(run: Run, source: Source, *, progress: Progress = silent) -> Collect
         size = source.size()
 
         def flush() -> None:
+            if waiting and run.stages.get("collect", {}).get("complete") is not False:
+                run.record_stage("collect", posts=first_had, repeated=0, rejected=0, state=None, complete=False)
             run.append("posts", posts_table(waiting, datetime.now(UTC)))
             waiting.clear()
 
         for number, post in enumerate(source.posts(), start=1):
             if isinstance(post, Rejected):
                 rejected.append(post)
-            elif (key := (post.source, post.id)) in seen:
-                repeated += 1
             else:
-                seen.add(key)
+                key = (post.source, post.id)
+                shows = _shows(each.url for each in post.attachments)
                 if key not in had:
-                    had.add(key)
+                    had[key] = shows
                     waiting.append(post)
+                elif had[key] != shows:
+                    when = "again" if key in seen else "now, unlike when it was collected,"
+                    rejected.append(
+                        Rejected(line=None, reason=f"post {post.id} stands there {when} with other attachments")
+                    )
+                elif key in seen:
+                    repeated += 1
+                seen.add(key)
             if len(waiting) >= PART_ROWS:
                 flush()
             if number % 1000 == 0:
                 progress("collect", number, size and max(size, number))
         flush()
         _list_rejected(run, rejected)
-        run.record_stage("collect", posts=len(had), repeated=repeated, rejected=len(rejected), state=state)
+        run.record_stage(
+            "collect", posts=len(had), repeated=repeated, rejected=len(rejected), state=state, complete=True
+        )
         progress("collect", len(seen), len(seen))
     return Collected(new=len(had) - first_had, had=first_had, repeated=repeated, rejected=len(rejected))
+
+
+def _had(run: Run) -> dict[tuple[str, str], int]:
+    """Keys of the posts that the run has, each with a mark of its attachments."""
+    rows = run.dataset("posts", POSTS).to_table(columns=["source", "id", "attachments"]).to_pylist()
+    return {(row["source"], row["id"]): _shows(each["url"] for each in row["attachments"]) for row in rows}
+
+
+def _shows(urls: Iterable[str]) -> int:
+    return hash(tuple(urls))
 
 
 def check_source(run: Run, source: Source) -> None:

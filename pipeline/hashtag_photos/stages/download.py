@@ -35,8 +35,8 @@ _OUTCOME = [
     if field.name not in ("source", "post_id", "position", "url", "attempt", "fetched_at")
 ]
 
-# Attachments still to be had, with what is known of their address from other posts. Ordered by a hash of the address:
-# posts that share one come together, and hosts come mixed.
+# Attachments still to be had, with what is known for good of their address from other posts. Ordered by a hash of the
+# address: posts that share one come together, and hosts come mixed.
 _TODO = """
     WITH wanted AS (
         SELECT source, id AS post_id, attachments[i].url AS url, i - 1 AS position
@@ -45,7 +45,8 @@ _TODO = """
     settled AS (SELECT * FROM photos WHERE NOT list_contains($again, status)),
     attempts AS (SELECT source, post_id, position, max(attempt) AS attempt FROM photos_all GROUP BY ALL),
     known AS (
-        SELECT * FROM settled QUALIFY row_number() OVER (PARTITION BY url ORDER BY fetched_at, post_id, position) = 1
+        SELECT * FROM photos WHERE NOT list_contains($temporary, status)
+        QUALIFY row_number() OVER (PARTITION BY url ORDER BY fetched_at, post_id, position) = 1
     )
     SELECT wanted.*, coalesce(attempts.attempt, 0) + 1 AS attempt,
         known.* EXCLUDE (source, post_id, position, url, attempt)
@@ -95,13 +96,24 @@ def _wait_for(download: Coroutine[Any, Any, int]) -> int:
     except RuntimeError:
         return asyncio.run(download)
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, download).result()
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(download)
+        result = thread.submit(loop.run_until_complete, task)
+        try:
+            return result.result()
+        except BaseException:
+            loop.call_soon_threadsafe(task.cancel)
+            raise
+        finally:
+            thread.shutdown()
+            loop.close()
 
 
 async def _download(run: Run, retry: bool, limits: Limits, progress: Progress) -> int:
     with run.database() as database, ExitStack() as stack:
-        again = [status.value for status in PhotoStatus if status.temporary] if retry else []
-        database.execute(f"CREATE TABLE todo AS {_TODO}", {"again": again})
+        temporary = [status.value for status in PhotoStatus if status.temporary]
+        values = {"temporary": temporary, "again": temporary if retry else []}
+        database.execute(f"CREATE TABLE todo AS {_TODO}", values)
         total = len(database.table("todo"))
         if not total:
             return 0
@@ -194,5 +206,5 @@ class _Parts:
             self.flush()
 
     def flush(self) -> None:
-        self._run.append("photos", photos_table(self._rows))
-        self._rows, self._since = [], time.monotonic()
+        rows, self._rows, self._since = self._rows, [], time.monotonic()  # once, also if interrupted in the middle
+        self._run.append("photos", photos_table(rows))

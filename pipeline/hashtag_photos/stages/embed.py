@@ -40,7 +40,6 @@ def embed(
 
     An image whose file is gone or damaged since it was stored gets no row: the summary counts it as not classified.
     """
-    schema = None
     shas: list[str] = []
     vectors: list[StoredVectors] = []
     since = time.monotonic()
@@ -50,11 +49,11 @@ def embed(
         nonlocal since
         if shas:
             stacked = np.concatenate(vectors)
-            assert schema is not None
             column = pa.FixedSizeListArray.from_arrays(pa.array(stacked.ravel()), stacked.shape[1])
-            run.append(f"embeddings/{model_key}", pa.table([pa.array(shas), column], schema=schema))
-        shas.clear()
-        vectors.clear()
+            rows = pa.table([pa.array(shas), column], schema=embeddings_schema(stacked.shape[1]))
+            shas.clear()  # before they are written: an interruption in the middle must not write them twice
+            vectors.clear()
+            run.append(f"embeddings/{model_key}", rows)
         since = time.monotonic()
 
     def read(item: tuple[str, str]) -> object:
@@ -68,7 +67,6 @@ def embed(
             if good:
                 shas += [sha for sha, _ in good]
                 vectors.append(np.stack([vector for _, vector in good]))
-                schema = schema or embeddings_schema(vectors[-1].shape[1])
                 embedded += len(good)
             if len(shas) >= PART_ROWS or time.monotonic() - since > PART_SECONDS:
                 flush()
@@ -102,7 +100,7 @@ def _ahead(
         item, future = waiting.popleft()
         try:
             return item, future.result()
-        except (ImageError, OSError) as error:
+        except (ImageError, OSError, ValueError, MemoryError) as error:  # MemoryError: resized, a long strip is huge
             return item, error
 
     try:

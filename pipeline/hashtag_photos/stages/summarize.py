@@ -44,12 +44,14 @@ class ClassTally:
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """What there was, what could be had, and what not, by reason."""
+    """What there was, what could be had, and what not, by reason. Repeats are the same post standing there again."""
 
     posts: int
     posts_without_attachments: int
     posts_without_time: int
+    posts_repeated: int
     lines_rejected: int
+    collected_completely: bool
     attachments: int
     had: int
     missing: dict[str, int]
@@ -139,6 +141,12 @@ def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None 
     labels_key = labels_key or run.asked.get("labels")
     scores = run.read_table(scores_path(model_key, labels_key)) if model_key and labels_key else None
     facts = run.used("label_sets", labels_key) if labels_key else None
+    if run.stages.get("classify") and (scores is None or facts is None):
+        raise RunError(
+            f"{run.location}: the label set {labels_key} was not asked of the model {model_key} yet; run the classify "
+            "stage with them first",
+            subject=labels_key,
+        )
     if scores is None or facts is None or model_key is None or labels_key is None:
         raise RunError(
             f"{run.location}: nothing was classified yet; run the classify stage first", subject=run.location
@@ -222,13 +230,16 @@ def _coverage(run: Run, database: duckdb.DuckDBPyConnection) -> Coverage:
         """SELECT count(DISTINCT sha256), count(DISTINCT sha256) FILTER (sha256 NOT IN (SELECT sha256 FROM scores))
         FROM photos WHERE status = 'ok'""",
     )
+    collected = run.stages.get("collect", {})
     not_asked = attachments - sum(statuses.values())
     had = statuses.pop("ok", 0)
     return Coverage(
         posts=posts,
         posts_without_attachments=without,
         posts_without_time=timeless,
-        lines_rejected=run.stages.get("collect", {}).get("rejected", 0),
+        posts_repeated=collected.get("repeated", 0),
+        lines_rejected=collected.get("rejected", 0),
+        collected_completely=collected.get("complete", False),
         attachments=attachments,
         had=had,
         missing=statuses | ({NOT_ASKED: not_asked} if not_asked else {}),
@@ -247,17 +258,25 @@ def _days(database: duckdb.DuckDBPyConnection) -> tuple[DayTally, ...]:
 
 
 def _photos_csv(database: duckdb.DuckDBPyConnection, labels: LabelSet) -> bytes:
-    """Every attachment, whatever became of it, with its post, its label and its probabilities."""
-    columns = ", ".join(
+    """Every attachment, whatever became of it, with its post, its label and its probabilities.
+
+    Text from outside that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+
+    def text(column: str, name: str) -> str:
+        return f"CASE WHEN regexp_matches({column}, '^[=+@\t\r-]') THEN chr(39) || {column} ELSE {column} END AS {name}"
+
+    chances = ", ".join(
         f"round({probability_column(name)}, 4) AS {probability_column(name)}" for name in labels.class_names
     )
     table = database.sql(
-        f"""SELECT photos.source, post_id, position, posts.url AS post_url,
-            strftime(created_at, '%Y-%m-%dT%H:%M:%SZ') AS created_at, photos.url, status, reason, sha256, size, format,
-            width, height, label, round(margin, 4) AS margin, {columns}
+        f"""SELECT {text("photos.source", "source")}, {text("post_id", "post_id")}, position,
+            {text("posts.url", "post_url")}, strftime(created_at, '%Y-%m-%dT%H:%M:%SZ') AS created_at,
+            {text("photos.url", "url")}, status, {text("reason", "reason")}, sha256, size, format, width, height,
+            label, round(margin, 4) AS margin, {chances}
         FROM photos LEFT JOIN scores USING (sha256)
         LEFT JOIN posts ON posts.source = photos.source AND posts.id = post_id
-        ORDER BY photos.source, created_at, post_id, position"""
+        ORDER BY photos.source, posts.created_at, photos.post_id, position"""
     ).to_arrow_table()
     return _csv(table)
 

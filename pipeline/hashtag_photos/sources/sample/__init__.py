@@ -50,7 +50,7 @@ class Sample:
 
     @contextmanager
     def local(self) -> Iterator[Local]:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(HERE / "www")))
+        server = _Server(("127.0.0.1", 0), partial(_Handler, directory=str(HERE / "www")))
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -64,6 +64,11 @@ class Sample:
     @staticmethod
     def _export() -> Exported:
         return Exported(path=str(HERE / "posts.jsonl"))
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Quiet: a downloader that was interrupted, or that had enough, hangs up."""
 
 
 class _Handler(SimpleHTTPRequestHandler):
