@@ -199,13 +199,11 @@ main()
 def test_killed_anywhere_it_goes_on_to_the_same_tally(tmp_path: Path, runs: Path, first: str) -> None:
     """Killed with -9 just before the nth file becomes visible, from the first run.json to the report."""
     reached = set()
-    for moment in (1, 3, 4, 6, 8, 40, 70, 106, 110, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123):
+    for moment in (1, 3, 4, 6, 8, 20, 50, 110, 112, 114, 115, 116, 118, 120):
         folder = tmp_path / str(moment)
         folder.mkdir()
         words = [sys.executable, "-c", KILLER, str(moment), "run", "--run", "sample"]
         done = subprocess.run(words, cwd=folder, capture_output=True, timeout=120)
-        if done.returncode == 0:
-            break
         assert done.returncode == -9, done.stderr.decode()
         have = {path.name for path in (folder / "sample").iterdir() if any(path.rglob("*.*"))}
         reached.add(frozenset(have & {"posts", "images", "photos", "embeddings", "scores", "report"}))

@@ -60,9 +60,7 @@ Labels = Annotated[
     typer.Option(help="A bundled label set or a .toml file. Default: friendly-or-force.", show_default=False),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-RunFolder = Annotated[
-    Path | None, typer.Option("--run", help="The run folder. Default: runs/NAME.", show_default=False)
-]
+RunFolder = Annotated[str | None, typer.Option("--run", help="The run folder. Default: runs/NAME.", show_default=False)]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run folder.", show_default=False)]
 Retry = Annotated[bool, typer.Option("--retry", help="Ask again for what failed for now (time-outs, server errors).")]
 
@@ -101,6 +99,7 @@ def run(
         source.check()
     _say_what(folder, source, classifier)
     if not folder.exists:
+        folder.storage.check_writable()
         with bars() as progress:  # what can't be loaded is said now, not after an hour of downloads
             progress("load model", 0, None)
             _ = classifier.encoder

@@ -50,6 +50,15 @@ class Storage:
         """The path that `self.fs` understands."""
         return f"{self.root}/{relative}"
 
+    def check_writable(self) -> None:
+        """Raise StorageError if it can be told, without writing, that nothing can be written here."""
+        if self.local is not None:
+            with self._explained(""):
+                nearest = next(path for path in (self.local, *self.local.parents) if path.exists())
+            error: type[OSError] = PermissionError if nearest.is_dir() else NotADirectoryError
+            if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+                raise storage_error(error(), str(self.local))
+
     def exists(self, relative: str) -> bool:
         """Whether the file stands there, whole."""
         with self._explained(relative):
