@@ -191,13 +191,15 @@ def photos_table(photos: Iterable[Photo]) -> pa.Table:
 
 
 def _row(record: Any) -> dict[str, Any]:
-    return {field.name: _storable(getattr(record, field.name)) for field in fields(record)}
+    return {field.name: _cell(getattr(record, field.name)) for field in fields(record)}
 
 
-def _storable(value: Any) -> Any:
-    """Text as UTF-8 can hold it: half a letter (a lone surrogate, a stray byte of a header) becomes its \\u escape."""
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "backslashreplace").decode()
+def _cell(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_storable(item) for item in value]
-    return value
+        return [_cell(item) for item in value]
+    return storable(value) if isinstance(value, str) else value
+
+
+def storable(text: str) -> str:
+    """Text as UTF-8 can hold it: half a letter (a lone surrogate, a stray byte of a header) becomes its \\u escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -55,6 +55,15 @@ def test_no_post_stops_the_others(tmp_path: Path, post: str) -> None:
     assert ids(run) == ["1", "2", "odd"]
 
 
+def test_an_odd_key_stays_one_key(tmp_path: Path) -> None:
+    path, run = tmp_path / "p.jsonl", Run(tmp_path / "run")
+    path.write_text('{"id": "x\\ud83d", "media": ["https://a.example/\\ud83d.jpg"]}\n')
+    assert collect(run, hp.sources.exported(path)).new == 1
+    path.write_text(path.read_text() + '{"id": "y", "media": []}\n')
+    done = collect(run, hp.sources.exported(path))
+    assert (done.new, done.had, done.rejected) == (1, 1, 0)
+
+
 def test_an_interrupted_collection_is_not_taken_for_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, run = export(tmp_path / "p.jsonl", list(range(10))), Run(tmp_path / "run")
     monkeypatch.setattr("hashtag_photos.stages.collect.PART_ROWS", 4)

@@ -26,7 +26,7 @@ from dateutil import parser as dateparser
 
 from hashtag_photos.errors import SourceError, UsageError
 from hashtag_photos.http import Local
-from hashtag_photos.records import Attachment, Post, Rejected
+from hashtag_photos.records import Attachment, Post, Rejected, storable
 
 # What the exports of common collectors call each field, most specific first.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -465,7 +465,7 @@ def _text(value: Any) -> str | None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # an id that went through a spreadsheet
-    return str(value).strip() or None
+    return storable(str(value).strip()) or None
 
 
 def _id(value: Any) -> str | None:
