@@ -182,6 +182,15 @@ def test_the_same_export_given_again_needs_its_columns_only_once(place: Path) ->
     assert "nothing to do" in again.stdout
 
 
+def test_a_run_goes_on_where_its_source_is_gone(place: Path) -> None:
+    (place / "pictures/1.jpg").write_bytes(picture())
+    assert command("run", "--images", "pictures", "--model", "tiny", "--run", "run", cwd=place).returncode == 0
+    (place / "pictures").rename(place / "away")
+    done = command("run", "--run", "run", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "goes on with the 1 posts had, as their source can't be read now" in done.stdout
+
+
 def test_the_next_command_can_be_typed_as_it_is_shown(place: Path) -> None:
     (place / "pictures/1.jpg").write_bytes(picture())
     (place / "mine.toml").write_text('[classes.a]\nprompts = ["a cat"]\n[classes.b]\nprompts = ["a dog"]\n')

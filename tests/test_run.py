@@ -58,6 +58,11 @@ def test_a_damaged_table_is_said_to_be_one(tmp_path: Path) -> None:
         database.execute("SELECT count(likes) FROM posts").fetchall()
 
 
+def test_what_fails_beside_the_tables_is_not_called_a_damaged_table(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError), Run(tmp_path).database():
+        raise ConnectionResetError("a socket's own trouble")
+
+
 def test_parts_add_up_and_older_parts_lack_nothing(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.append("posts", pa.table({"source": ["a"], "id": ["1"]}))

@@ -299,7 +299,7 @@ def _collect_if_there(folder: Run, source: Source, progress: Progress) -> None:
     try:
         _collect(folder, source, progress)
     except SourceError as error:
-        had = folder.stages["collect"]["posts"]
+        had = folder.dataset("posts").count_rows()
         tell(f"collect    goes on with the {had} posts had, as their source can't be read now: {error}")
 
 

@@ -82,7 +82,7 @@ class Run:
 
     @property
     def stages(self) -> Mapping[str, Mapping[str, Any]]:
-        """Counts per finished stage."""
+        """Counts per stage."""
         return cast(Mapping[str, Mapping[str, Any]], self._manifest.get("stages", {}))
 
     def used(self, kind: str, key: str) -> Mapping[str, Any] | None:
@@ -112,10 +112,10 @@ class Run:
             self._update(asked={**self.asked, **new})
 
     def record_stage(self, stage: str, **counts: Any) -> None:
-        """Put a finished stage's counts into run.json, unless they stand there already."""
-        before = {name: value for name, value in self.stages.get(stage, {}).items() if name != "finished"}
+        """Put what a stage has to say into run.json, unless it stands there already."""
+        before = {name: value for name, value in self.stages.get(stage, {}).items() if name != "recorded"}
         if before != _plain(counts):
-            self._update(stages={**self.stages, stage: {**counts, "finished": _now()}})
+            self._update(stages={**self.stages, stage: {**counts, "recorded": _now()}})
 
     def record_used(self, kind: str, key: str, facts: Mapping[str, Any]) -> None:
         """Put what a model or label set was, to the last digit of its fingerprint, into run.json."""
@@ -162,8 +162,9 @@ class Run:
         """An in-memory DuckDB that sees `posts`, `photos_all`, `photos` (last attempts), and what else is given."""
         import duckdb
 
-        damage = (duckdb.InvalidInputException, duckdb.IOException)
-        with duckdb.connect() as connection, self._readable("a table", *damage):
+        # no OSError here: in the body it would be something else's, a socket's or an image's
+        damage = (pa.ArrowInvalid, duckdb.InvalidInputException, duckdb.IOException)
+        with duckdb.connect() as connection, self._readable("a table", damage):
             connection.execute("SET TimeZone = 'UTC'")
             connection.register("posts", self.dataset("posts", POSTS))
             connection.register("photos_all", self.dataset("photos", PHOTOS))
@@ -173,10 +174,10 @@ class Run:
             yield connection
 
     @contextmanager
-    def _readable(self, what: str, *errors: type[Exception]) -> Iterator[None]:
+    def _readable(self, what: str, damage: tuple[type[Exception], ...] = (pa.ArrowInvalid, OSError)) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowInvalid, OSError, *errors) as error:
+        except damage as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RunError(
                 f"{self.location}: {what} can't be read, a file may be damaged ({reason}); bring it back from a copy, "

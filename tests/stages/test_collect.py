@@ -80,6 +80,7 @@ def test_an_interrupted_collection_is_not_taken_for_the_whole(tmp_path: Path, mo
         with pytest.raises(KeyboardInterrupt):
             collect(run, hp.sources.exported(path))
     assert len(ids(run)) == 4
+    assert set(Run(tmp_path / "run").stages["collect"]) == {"complete", "recorded"}, "no count that isn't true"
     assert Run(tmp_path / "run").stages["collect"]["complete"] is False
     done = collect(Run(tmp_path / "run"), hp.sources.exported(path))
     assert (done.new, done.had) == (6, 4)

@@ -58,7 +58,7 @@ def collect(run: Run, source: Source, *, progress: Progress = silent) -> Collect
 
         def flush() -> None:
             if waiting and run.stages.get("collect", {}).get("complete") is not False:
-                run.record_stage("collect", posts=first_had, repeated=0, rejected=0, state=None, complete=False)
+                run.record_stage("collect", complete=False)
             run.append("posts", posts_table(waiting, datetime.now(UTC)))
             waiting.clear()
 

@@ -37,7 +37,7 @@ _OUTCOME = [
 
 # Attachments still to be had, with what is known for good of their address from other posts. Ordered by a hash of the
 # address: posts that share one come together, and hosts come mixed.
-_TODO = """
+_OUTSTANDING = """
     WITH wanted AS (
         SELECT source, id AS post_id, attachments[i].url AS url, i - 1 AS position
         FROM (SELECT source, id, attachments, unnest(generate_series(1, len(attachments))) AS i FROM posts)
@@ -113,11 +113,11 @@ async def _download(run: Run, retry: bool, limits: Limits, progress: Progress) -
     with run.database() as database, ExitStack() as stack:
         temporary = [status.value for status in PhotoStatus if status.temporary]
         values = {"temporary": temporary, "again": temporary if retry else []}
-        database.execute(f"CREATE TABLE todo AS {_TODO}", values)
-        total = len(database.table("todo"))
+        database.execute(f"CREATE TABLE outstanding AS {_OUTSTANDING}", values)
+        total = len(database.table("outstanding"))
         if not total:
             return 0
-        rows = database.sql("FROM todo").to_arrow_reader(_READ_ROWS)
+        rows = database.sql("FROM outstanding").to_arrow_reader(_READ_ROWS)
         shared = _by_address(row for batch in rows for row in batch.to_pylist())
         local = _reach([stack.enter_context(restore(asked).local()) for asked in run.asked.get("sources", ())])
         folder = stack.enter_context(run.storage.incoming())
