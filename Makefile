@@ -10,13 +10,14 @@ INSTALLED := $(VENV)/.installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 # Every variable given on make's command line is an option of `hashtag-photos run`: POSTS=posts.jsonl is --posts posts.jsonl.
 # A misspelt one is therefore an error, and never left out in silence. From the environment only these names are taken.
 OWN := PYTHON
-FROM_ENVIRONMENT := POSTS IMAGES COLUMNS FILES RUN MODEL LABELS DEVICE RETRY
+FROM_ENVIRONMENT := HASHTAG SOURCE SINCE UNTIL LIMIT MAX_WAIT KEEP_AUTHORS POSTS FORMAT COLUMNS FILES IMAGES RUN MODEL LABELS DEVICE RETRY
+FLAGS := RETRY KEEP_AUTHORS
 quoted = '$(subst ','\'',$(1))'
-option = --$(subst _,-,$(shell printf %s '$(1)' | tr A-Z a-z)) $(if $(filter RETRY,$(1)),,$(call quoted,$($(1))))
+option = --$(subst _,-,$(shell printf %s '$(1)' | tr A-Z a-z)) $(if $(filter $(FLAGS),$(1)),,$(call quoted,$($(1))))
 typed = $(filter command line,$(origin $(1)))
 inherited = $(and $(filter environment,$(origin $(1))),$(filter $(FROM_ENVIRONMENT),$(1)))
 GIVEN := $(strip $(foreach name,$(filter-out $(OWN),$(.VARIABLES)),$(if $(call typed,$(name))$(call inherited,$(name)),$(name))))
-OPTIONS = $(foreach name,$(sort $(GIVEN)),$(if $(filter RETRY=0 RETRY=no RETRY=false,$(name)=$($(name))),,$(call option,$(name))))
+OPTIONS = $(foreach name,$(sort $(GIVEN)),$(if $(filter $(foreach flag,$(FLAGS),$(flag)=0 $(flag)=no $(flag)=false),$(name)=$($(name))),,$(call option,$(name))))
 
 .DEFAULT_GOAL := help
 .PHONY: help install classify report test lint types check smoke sample lock clean
@@ -37,7 +38,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --reinstall --editable .
 	@touch $@
 
-classify: $(INSTALLED) ## the whole run: the sample, or POSTS=posts.jsonl, IMAGES=photos/, RUN=, MODEL=, LABELS=, DEVICE=
+classify: $(INSTALLED) ## the whole run: the sample, or HASHTAG= SOURCE=, POSTS=posts.jsonl, IMAGES=photos/; RUN=, MODEL=, LABELS=
 	@$(BIN)/hashtag-photos run $(OPTIONS)
 
 report: $(INSTALLED) ## the report of RUN=runs/sample again
@@ -67,7 +68,7 @@ sample: $(INSTALLED) ## draw the sample and train the tiny model anew (about 15 
 	$(BIN)/python scripts/train_tiny_clip.py
 
 lock: $(INSTALLED) ## requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-emit-index-url --generate-hashes --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --no-emit-index-url --generate-hashes --quiet --output-file requirements.lock
 
 clean: ## remove what can be made again; never runs/
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

@@ -105,6 +105,10 @@ class Listed:
     def title(self) -> str:
         return "a test's posts"
 
+    @property
+    def recognised(self) -> None:
+        return None
+
     def asked(self) -> dict[str, Any]:
         return {"kind": "listed", "urls": self.urls, "base": self.base}
 
@@ -117,7 +121,7 @@ class Listed:
     def size(self) -> int:
         return len(self.urls)
 
-    def posts(self) -> Iterator[Post]:
+    def posts(self, visit: object = None) -> Iterator[Post]:
         for number, urls in enumerate(self.urls):
             yield Post(source="test", id=str(number), attachments=tuple(Attachment(url=url) for url in urls))
 

@@ -10,12 +10,13 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from hashtag_photos.errors import HashtagPhotosError, RunError, SourceError, UsageError
+from hashtag_photos.errors import HashtagPhotosError, RunConflictError, RunError, SourceError, UsageError
 from hashtag_photos.terminal import bars, many, nothing_or, reasons, show, shown_path, tell
 
 if TYPE_CHECKING:
@@ -36,9 +37,32 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+Hashtag = Annotated[str | None, typer.Option(help="The hashtag to search for, with --source.", show_default=False)]
+Sources = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        help="Where to search: mastodon:SERVER, bluesky, x; several divided by commas.",
+        show_default=False,
+    ),
+]
+Since = Annotated[str | None, typer.Option(help="The first day of the search, or a time in UTC.", show_default=False)]
+Until = Annotated[str | None, typer.Option(help="The last day of the search, or a time in UTC.", show_default=False)]
+Limit = Annotated[
+    int | None, typer.Option(help="At most so many posts of each source. Default: all.", show_default=False)
+]
+MaxWait = Annotated[
+    float | None,
+    typer.Option(help="Seconds to wait at most when a server limits its rate. Default: 3600.", show_default=False),
+]
+KeepAuthors = Annotated[bool, typer.Option("--keep-authors", help="Store authors' names, not pseudonyms.")]
 Posts = Annotated[
     Path | None,
-    typer.Option(help="An export of posts: JSON Lines, CSV or Parquet, a post per line.", show_default=False),
+    typer.Option(help="An export of posts: JSON, JSON Lines, CSV or Parquet, or a folder of JSON.", show_default=False),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(help="The tool that wrote the export, where that isn't recognised.", show_default=False),
 ]
 Images = Annotated[Path | None, typer.Option(help="A folder of pictures.", show_default=False)]
 Columns = Annotated[
@@ -67,10 +91,18 @@ Retry = Annotated[bool, typer.Option("--retry", help="Ask again for what failed 
 
 @app.command()
 def run(
+    hashtag: Hashtag = None,
+    source: Sources = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    max_wait: MaxWait = None,
+    keep_authors: KeepAuthors = False,
     posts: Posts = None,
-    images: Images = None,
+    format: Format = None,
     columns: Columns = None,
     files: Files = None,
+    images: Images = None,
     model: Model = None,
     labels: Labels = None,
     device: Device = "auto",
@@ -79,57 +111,68 @@ def run(
 ) -> None:
     """All of it: collect, download, classify, summarize, report.
 
-    Without --posts or --images it goes on with the run folder, or, if that is new, takes the bundled sample. Run again,
-    it does only what is left to do.
+    Without --hashtag, --posts or --images it goes on with the run folder, or, if that is new, takes the bundled sample.
+    Run again, it does only what is left to do.
     """
     from hashtag_photos.run import Run
     from hashtag_photos.stages.classify import check_question, question
-    from hashtag_photos.stages.collect import check_source
 
-    given = _source(posts, images, columns, files)
-    folder = Run(run or _default_folder(posts, images))
-    source = _as_before(given, _remembered_source(folder)) or _sample()
-    check_source(folder, source)
-    classifier = _classifier(folder, source, model, labels, device)
+    given = _given(hashtag, source, since, until, posts, format, columns, files, images)
+    folder = Run(run or _default_folder(hashtag, posts, images))
+    sources = _sources(folder, given)
+    classifier = _classifier(folder, sources, model, labels, device)
     asked = question(classifier)
-    folder.check(model=asked["model"], labels=asked["labels"])
+    folder.check(model=asked["model"], labels=asked["labels"], keep_authors=keep_authors or None)
     check_question(folder, classifier)
     _check_device(device)
-    if "collect" not in folder.stages:
-        source.check()
-    _say_what(folder, source, classifier)
+    if not folder.exists:
+        for each in sources:
+            each.check()
+    _say_what(folder, sources, classifier)
     if not folder.exists:
         folder.storage.check_writable()
         with bars() as progress:  # what can't be loaded is said now, not after an hour of downloads
             progress("load model", 0, None)
             _ = classifier.encoder
-    with folder.writing():
-        _remember(folder, source, classifier)
-        with bars() as progress:
-            if given is None and "collect" in folder.stages:
-                _collect_if_there(folder, source, progress)
-            else:
-                _collect(folder, source, progress)
+    with bars() as progress:
+        collecting = _begin(folder, sources, progress, limit, max_wait, keep_authors, must=bool(given))
+        with folder.writing():
+            _remember(folder, sources, classifier)
+            for go_on in collecting:
+                _say_collected(go_on())
             _download(folder, retry, progress)
             _classify(folder, classifier, progress)
-        _finish(folder, None, None)
+    _finish(folder, None, None)
 
 
 @app.command()
 def collect(
     run: RunArgument,
+    hashtag: Hashtag = None,
+    source: Sources = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    max_wait: MaxWait = None,
+    keep_authors: KeepAuthors = False,
     posts: Posts = None,
-    images: Images = None,
+    format: Format = None,
     columns: Columns = None,
     files: Files = None,
+    images: Images = None,
 ) -> None:
-    """Stage 1: a source's posts into the run folder. Without a source: the run's own, or the bundled sample."""
+    """Stage 1: the posts of a source into the run folder, beside those of other sources.
+
+    Without a source: those that the run has, or the bundled sample.
+    """
     from hashtag_photos.run import Run
 
     folder = Run(run)
-    source = _as_before(_source(posts, images, columns, files), _remembered_source(folder)) or _sample()
+    given = _given(hashtag, source, since, until, posts, format, columns, files, images)
+    sources = _as_before(given, _remembered(folder)) or _remembered(folder) or [_sample()]
     with bars() as progress:
-        _collect(folder, source, progress)
+        for each in _begin(folder, sources, progress, limit, max_wait, keep_authors, must=True):
+            _say_collected(each())
 
 
 @app.command()
@@ -145,8 +188,7 @@ def download(run: RunArgument, retry: Retry = False) -> None:
 def classify(run: RunArgument, model: Model = None, labels: Labels = None, device: Device = "auto") -> None:
     """Stage 3: a label for each image. A second label set or model is asked beside the first; vectors are kept."""
     folder = _existing(run)
-    source = _remembered_source(folder)
-    classifier = _classifier(folder, source, model, labels, device)
+    classifier = _classifier(folder, _remembered(folder), model, labels, device)
     _check_device(device)
     with bars() as progress:
         _classify(folder, classifier, progress)
@@ -188,16 +230,35 @@ def main() -> NoReturn:
 # What was asked
 
 
-def _source(posts: Path | None, images: Path | None, columns: str | None, files: Path | None) -> Source | None:
+def _given(
+    hashtag: str | None,
+    source: str | None,
+    since: str | None,
+    until: str | None,
+    posts: Path | None,
+    format: str | None,
+    columns: str | None,
+    files: Path | None,
+    images: Path | None,
+) -> list[Source]:
+    """The sources that the options name."""
     from hashtag_photos import sources
 
     if posts is not None and images is not None:
         raise UsageError("--posts and --images exclude each other: give the export or the folder of pictures")
-    if posts is None and (columns is not None or files is not None):
-        raise UsageError("--columns and --files say how to read an export: give it with --posts")
+    if posts is None and (columns is not None or files is not None or format is not None):
+        raise UsageError("--columns, --files and --format say how to read an export: give it with --posts")
+    if hashtag is None and (source is not None or since is not None or until is not None):
+        raise UsageError("--source, --since and --until belong to a search: give the hashtag with --hashtag")
+    if hashtag is not None and source is None:
+        raise UsageError("say where to search: --source mastodon:SERVER (such as mastodon:mastodon.social), bluesky, x")
+    places = [place for place in (source or "").split(",") if place.strip()]
+    given: list[Source] = [sources.search(place, hashtag or "", since=since, until=until) for place in places]
     if posts is not None:
-        return sources.exported(posts, columns=_columns(columns), files=files)
-    return None if images is None else sources.folder(images)
+        given.append(sources.exported(posts, columns=_columns(columns), files=files, format=format))
+    if images is not None:
+        given.append(sources.folder(images))
+    return given
 
 
 def _columns(columns: str | None) -> dict[str, str]:
@@ -215,39 +276,78 @@ def _sample() -> Source:
     return sources.sample()
 
 
-def _remembered_source(folder: Run) -> Source | None:
+def _remembered(folder: Run) -> list[Source]:
     from hashtag_photos import sources
 
-    asked = folder.asked.get("sources")
-    return sources.restore(asked[0]) if asked else None
+    return [sources.restore(asked) for asked in folder.asked.get("sources", ())]
 
 
-def _as_before(given: Source | None, before: Source | None) -> Source | None:
-    """The source given, or the run's own; the same export given again needs no --columns and --files again."""
+def _sources(folder: Run, given: list[Source]) -> list[Source]:
+    """What a run is to collect from: what is given, else its own sources, else the sample.
+
+    Another place to search for the run's hashtag is added to it. Anything else that is new contradicts what the run was
+    asked: a file of the same name elsewhere, or other days, would otherwise mix with what it has in silence.
+    """
+    before = _remembered(folder)
+    asked = _as_before(given, before)
+    for each in asked if before else ():
+        if each not in before and not _same_search_elsewhere(each, before):
+            raise RunConflictError(
+                f"{folder.location} holds {_titles(before)} and is now asked for {each.title}: leave that out to go on "
+                "with it, choose another folder with --run, or add to it with the command collect",
+                subject=folder.location,
+            )
+    return asked or before or [_sample()]
+
+
+def _same_search_elsewhere(source: Source, before: list[Source]) -> bool:
+    from hashtag_photos.sources.live import Search, same_hashtag
+
+    if not isinstance(source, Search):
+        return False
+    searches = [each for each in before if isinstance(each, Search)]
+    return bool(searches) and all(
+        same_hashtag(source.hashtag, each.hashtag) and source.server != each.server for each in searches
+    )
+
+
+def _as_before(given: list[Source], before: list[Source]) -> list[Source]:
+    """The sources given; an export that the run has needs no --columns, --files and --format again."""
     from hashtag_photos.sources.exports import Exported
 
-    if isinstance(given, Exported) and isinstance(before, Exported) and given.path == before.path:
-        return before if not given.columns and given.files is None else given
-    return given or before
+    known = {each.path: each for each in before if isinstance(each, Exported)}
+    return [
+        known.get(each.path, each)
+        if isinstance(each, Exported) and not each.columns and each.files is None and each.format is None
+        else each
+        for each in given
+    ]
 
 
-def _default_folder(posts: Path | None, images: Path | None) -> str:
+def _titles(sources: list[Source]) -> str:
+    return " and ".join(each.title for each in sources)
+
+
+def _default_folder(hashtag: str | None, posts: Path | None, images: Path | None) -> str:
     from hashtag_photos.models import slug
 
+    if hashtag is not None:
+        return f"runs/{slug(hashtag.strip().lstrip('#').lower())}"
     given = posts or images
     if given is None:
         return "runs/sample"
     return f"runs/{slug(given.expanduser().resolve().stem if posts else given.expanduser().resolve().name)}"
 
 
-def _classifier(folder: Run, source: Source | None, model: str | None, labels: str | None, device: str) -> Classifier:
+def _classifier(folder: Run, sources: list[Source], model: str | None, labels: str | None, device: str) -> Classifier:
     """The classifier that is asked for, or else the one that the run remembers, or else the default for its source."""
     from hashtag_photos import models
     from hashtag_photos.labels import DEFAULT, LabelSet, label_set_from_facts
     from hashtag_photos.sources.sample import Sample
     from hashtag_photos.stages.classify import Classifier
 
-    default_model = models.FOR_THE_SAMPLE if isinstance(source, Sample) else models.DEFAULT
+    only_sample = bool(sources) and all(isinstance(each, Sample) for each in sources)
+    default_model = models.FOR_THE_SAMPLE if only_sample else models.DEFAULT
     label_set: str | LabelSet = labels or DEFAULT
     facts = folder.used("label_sets", str(folder.asked.get("labels")))
     if labels is None and facts is not None:
@@ -263,12 +363,13 @@ def _check_device(device: str) -> None:
         choose_device(device)
 
 
-def _remember(folder: Run, source: Source, classifier: Classifier) -> None:
+def _remember(folder: Run, sources: list[Source], classifier: Classifier) -> None:
     from dataclasses import asdict
 
     from hashtag_photos.stages.classify import question
 
-    folder.ask(sources=[source.asked()], **question(classifier))
+    folder.ask(**question(classifier))
+    folder.ask_also(sources=[each.asked() for each in sources])
     folder.record_used("label_sets", classifier.labels.key, asdict(classifier.labels))
 
 
@@ -284,23 +385,46 @@ def _existing(location: str) -> Run:
 # Stages, each with a line about what it did
 
 
-def _collect(folder: Run, source: Source, progress: Progress) -> Collected:
-    from hashtag_photos.stages.collect import collect as stage
+def _begin(
+    folder: Run,
+    sources: list[Source],
+    progress: Progress,
+    limit: int | None,
+    max_wait: float | None,
+    keep_authors: bool,
+    *,
+    must: bool,
+) -> list[Callable[[], Collected]]:
+    """Have the first answers, which are to be had before anything is written. What is returned does the rest.
 
-    done = stage(folder, source, progress=progress)
+    A run goes on without a source that isn't there any more, unless it `must` be: what was collected is had.
+    """
+    from hashtag_photos.stages.collect import MAX_WAIT, begin
+
+    asked = {
+        "limit": limit,
+        "max_wait": MAX_WAIT if max_wait is None else max_wait,
+        "keep_authors": keep_authors or None,
+        "progress": progress,
+    }
+    if must or not folder.stages.get("collect"):
+        return [begin(folder, *sources, **asked)]  # type: ignore[arg-type]
+    begun = []
+    for source in sources:
+        try:
+            begun.append(begin(folder, source, **asked))  # type: ignore[arg-type]
+        except SourceError as error:
+            had = folder.dataset("posts").count_rows()
+            tell(f"collect    goes on with the {had} posts had, as their source can't be read now: {error}")
+    return begun
+
+
+def _say_collected(done: Collected) -> None:
     rejected = f", {many(done.rejected, 'unreadable line')} (see rejected.csv)" if done.rejected else ""
     repeated = f", {many(done.repeated, 'repeat')}" if done.repeated else ""
     tell(f"collect    {nothing_or(done.new, 'new post')}, {done.new + done.had:,} in all{repeated}{rejected}")
-    return done
-
-
-def _collect_if_there(folder: Run, source: Source, progress: Progress) -> None:
-    """A run folder may have moved away from what it was collected from: its posts are had, and it goes on."""
-    try:
-        _collect(folder, source, progress)
-    except SourceError as error:
-        had = folder.dataset("posts").count_rows()
-        tell(f"collect    goes on with the {had} posts had, as their source can't be read now: {error}")
+    for each in done.incomplete:
+        tell(f"INCOMPLETE {each.source}: {each.reason}")
 
 
 def _download(folder: Run, retry: bool, progress: Progress) -> Downloaded:
@@ -351,9 +475,12 @@ def _finish(folder: Run, model: str | None, labels: str | None) -> None:
 # What is shown
 
 
-def _say_what(folder: Run, source: Source, classifier: Classifier) -> None:
+def _say_what(folder: Run, sources: list[Source], classifier: Classifier) -> None:
     verb = "goes on" if folder.exists else "is new"
-    tell(f"{shown_path(folder.location)} {verb}: {source.title}")
+    tell(f"{shown_path(folder.location)} {verb}: {_titles(sources)}")
+    for each in sources:
+        if "collect" not in folder.stages and each.recognised:
+            tell(f"recognised as {each.recognised}")
     tell(f"model {classifier.model.name}, label set {classifier.labels.name}\n")
 
 
@@ -375,7 +502,9 @@ def _say_next(folder: Run, tally: Tally) -> None:
     if temporary:
         again = _command("run", "--run", folder.location, "--retry")
         tell(f"next       {temporary} failed for now; to ask again: {again}")
-    elif folder.asked["sources"][0]["kind"] == "sample":
+    elif not tally.coverage.collected_completely:
+        tell(f"next       the posts are not all there; to go on: {_command('run', '--run', folder.location)}")
+    elif [each["kind"] for each in folder.asked["sources"]] == ["sample"]:
         own = "make classify POSTS=posts.jsonl" if _by_make() else _command("run", "--posts", "posts.jsonl")
         tell(f"next       look at the report; then your own posts: {own}")
     else:

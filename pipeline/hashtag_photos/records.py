@@ -6,7 +6,8 @@ are append-only, so an attachment that was asked for again has a row per attempt
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -54,15 +55,26 @@ _TEMPORARY = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """Something attached to a post, by its address (http, https or file)."""
+    """A picture of a post, by its address (http, https or file): a photo, or the still of a `gif` or a `video`.
+
+    Width and height are pixels, as the source stated them.
+    """
 
     url: str
     alt: str | None = None
+    kind: str | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """A post as its source stated it. Its key is (source, id); times are UTC."""
+    """A post as its source stated it. Its key is (source, id); times are UTC.
+
+    A stated time that is impossible or uncertain stands in `time_problem`, and `created_at` is then empty. A repost (a
+    retweet, a boost, a reblog) names the post it shows in `repost_of`, and its attachments are that post's. `extra` is
+    what the source said beyond these fields; `collected_at` is when, if that was not now.
+    """
 
     source: str
     id: str
@@ -70,6 +82,7 @@ class Post:
     author: str | None = None
     created_at: datetime | None = None
     time_problem: str | None = None
+    edited_at: datetime | None = None
     text: str | None = None
     language: str | None = None
     hashtags: tuple[str, ...] = ()
@@ -77,7 +90,10 @@ class Post:
     reposts: int | None = None
     replies: int | None = None
     sensitive: bool | None = None
+    repost_of: str | None = None
     attachments: tuple[Attachment, ...] = ()
+    collected_at: datetime | None = None
+    extra: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +101,14 @@ class Rejected:
     """What a source holds and could not be taken as a post: counted and listed, never dropped in silence."""
 
     line: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incomplete:
+    """A source whose posts are not all there, and why."""
+
+    source: str
     reason: str
 
 
@@ -112,6 +136,15 @@ class Photo:
 
 
 _TIME = pa.timestamp("us", tz="UTC")
+_ATTACHMENT = pa.struct(
+    [
+        ("url", pa.string()),
+        ("alt", pa.string()),
+        ("kind", pa.string()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+    ]
+)
 
 POSTS = pa.schema(
     [
@@ -121,6 +154,7 @@ POSTS = pa.schema(
         ("author", pa.string()),
         ("created_at", _TIME),
         ("time_problem", pa.string()),
+        ("edited_at", _TIME),
         ("text", pa.string()),
         ("language", pa.string()),
         ("hashtags", pa.list_(pa.string())),
@@ -128,10 +162,13 @@ POSTS = pa.schema(
         ("reposts", pa.int64()),
         ("replies", pa.int64()),
         ("sensitive", pa.bool_()),
-        ("attachments", pa.list_(pa.struct([("url", pa.string()), ("alt", pa.string())]))),
+        ("repost_of", pa.string()),
+        ("attachments", pa.list_(_ATTACHMENT)),
         ("collected_at", _TIME),
+        ("extra", pa.string()),  # JSON
     ]
 )
+_TEXTS = [field.name for field in POSTS if field.type == pa.string() and field.name != "extra"]
 
 PHOTOS = pa.schema(
     [
@@ -174,15 +211,15 @@ def probability_column(class_name: str) -> str:
     return f"p_{class_name}"
 
 
-def posts_table(posts: Iterable[Post], collected_at: datetime) -> pa.Table:
+def posts_table(posts: Sequence[Post]) -> pa.Table:
     """Posts as a table of the POSTS schema."""
-    rows = []
-    for post in posts:
-        row = _row(post)
-        row["attachments"] = [_row(attachment) for attachment in post.attachments]
-        row["collected_at"] = collected_at
-        rows.append(row)
-    return pa.Table.from_pylist(rows, schema=POSTS)
+    columns: dict[str, list[Any]] = {name: [getattr(post, name) for post in posts] for name in POSTS.names}
+    for name in _TEXTS:
+        columns[name] = [text if text is None or text.isascii() else storable(text) for text in columns[name]]
+    columns["hashtags"] = [[storable(tag) for tag in tags] for tags in columns["hashtags"]]
+    columns["attachments"] = [[_row(each) for each in attachments] for attachments in columns["attachments"]]
+    columns["extra"] = [json.dumps(extra, default=str) if extra else None for extra in columns["extra"]]
+    return pa.Table.from_pydict(columns, schema=POSTS)
 
 
 def photos_table(photos: Iterable[Photo]) -> pa.Table:
@@ -198,6 +235,11 @@ def _cell(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_cell(item) for item in value]
     return storable(value) if isinstance(value, str) else value
+
+
+def same_picture(url: str) -> str:
+    """What of an address is the same each time it is stated: signed ones have another query, and often another host."""
+    return storable(url).partition("?")[0].split("/", 3)[-1]
 
 
 def storable(text: str) -> str:

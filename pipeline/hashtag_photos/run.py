@@ -2,7 +2,8 @@
 
     runs/mynypd/
       run.json                    what was asked, versions, models and label sets used, counts per stage
-      rejected.csv                lines of a source that could not be read as posts
+      authors.key                 what pseudonyms of authors are made with; not to be handed on
+      rejected.csv                what sources held that could not be read as posts
       posts/part-*.parquet        one row per post
       photos/part-*.parquet       one row per attachment and attempt
       images/ab/abcd….jpg         the bytes as served, named by sha256
@@ -110,6 +111,17 @@ class Run:
         new = {name: _plain(value) for name, value in asked.items() if value is not None and name not in self.asked}
         if new or not self.exists:
             self._update(asked={**self.asked, **new})
+
+    def ask_also(self, **asked: list[Any]) -> None:
+        """Add what isn't there yet to lists of what is asked."""
+        longer = {}
+        for name, values in asked.items():
+            before = list(self.asked.get(name, ()))
+            more = [value for value in _plain(values) if value not in before]
+            if more:
+                longer[name] = before + more
+        if longer:
+            self._update(asked={**self.asked, **longer})
 
     def record_stage(self, stage: str, **counts: Any) -> None:
         """Put what a stage has to say into run.json, unless it stands there already."""

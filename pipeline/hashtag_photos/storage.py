@@ -79,15 +79,19 @@ class Storage:
         """A file opened for reading, seekable."""
         return cast(BinaryIO, self.fs.open_input_file(self.path(relative)))
 
-    def write(self, relative: str, fill: Callable[[IO[bytes]], object]) -> None:
-        """Have `fill` write a file, which appears, or replaces an older one, only once it is whole and durable."""
+    def write(self, relative: str, fill: Callable[[IO[bytes]], object], *, private: bool = False) -> None:
+        """Have `fill` write a file, which appears, or replaces an older one, only once it is whole and durable.
+
+        A private one can be read by this user alone, where the folder is local.
+        """
         with self._explained(relative):
             if self.local is not None:
                 target = self.local / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
                 temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
                 try:
-                    with temporary.open("wb") as file:
+                    mode = 0o600 if private else 0o666
+                    with open(temporary, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
                         fill(file)
                     self._publish(temporary, target)
                 except BaseException:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
+    from rich.table import Table
 
     from hashtag_photos.stages import Progress
     from hashtag_photos.stages.summarize import Tally
@@ -52,6 +53,8 @@ def show(tally: Tally) -> None:
     table.add_section()
     table.add_row("all", f"{tally.images:,}", "", "", f"{tally.posts:,}")
     _console().print(table)
+    if len({each.source for each in tally.sources}) > 1:
+        _console().print(_by_source(tally))
     coverage = tally.coverage
     tell(
         f"coverage   {coverage.had:,} of {many(coverage.attachments, 'attachment')} had ({percent(coverage.share)}), "
@@ -59,13 +62,36 @@ def show(tally: Tally) -> None:
     )
     if coverage.missing:
         tell(f"missing    {sum(coverage.missing.values())}: {reasons(coverage.missing)}")
-    if not coverage.collected_completely:
-        tell("           the posts are not all there: the collection was interrupted; run it again")
+    for source in coverage.incomplete:
+        tell(f"INCOMPLETE {source.source}: {source.reason}")
     if coverage.images_not_classified:
         tell(f"           {many(coverage.images_not_classified, 'image')} not classified: new since, gone, or damaged")
     if coverage.lines_rejected:
         tell(f"           {many(coverage.lines_rejected, 'line')} of the source can't be read: see rejected.csv")
-    tell(f"posts      {coverage.posts:,}, of which {coverage.posts_without_attachments:,} without attachments")
+    reposts = f", {coverage.posts_reposting:,} reposts" if coverage.posts_reposting else ""
+    tell(f"posts      {coverage.posts:,}, of which {coverage.posts_without_attachments:,} without attachments{reposts}")
+    if coverage.posts_with_wrong_time:
+        tell(
+            f"           {coverage.posts_with_wrong_time:,} state an impossible or uncertain time: not in the time line"
+        )
+
+
+def _by_source(tally: Tally) -> Table:
+    """Images and shares of each class, a row for each source."""
+    from rich.table import Table
+
+    from hashtag_photos.report import percent
+
+    table = Table()
+    table.add_column("images of")
+    for each in tally.classes:
+        table.add_column(each.label, justify="right")
+    table.add_column("all", justify="right")
+    for source in dict.fromkeys(each.source for each in tally.sources):
+        rows = [each for each in tally.sources if each.source == source]
+        shares = [f"{each.images:,}  {percent(each.share)}" for each in rows]
+        table.add_row(source, *shares, f"{rows[0].images_total:,}")
+    return table
 
 
 def reasons(counts: Mapping[str, int]) -> str:
@@ -81,6 +107,7 @@ def bars() -> Iterator[Progress]:
     if not _console().is_terminal:
         yield _log_lines()
         return
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -108,25 +135,30 @@ def bars() -> Iterator[Progress]:
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}", style="yellow"),
         console=_console(),
         transient=True,
     ) as shown:
 
-        def progress(stage: str, done: int, total: int | None) -> None:
+        def progress(stage: str, done: int, total: int | None, note: str = "") -> None:
             if stage not in tasks:
-                tasks[stage] = shown.add_task(stage, total=total)
-            shown.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = shown.add_task(stage, total=total, note="")
+            shown.update(tasks[stage], completed=done, total=total, note=escape(note))
 
         yield progress
 
 
 def _log_lines() -> Progress:
-    """Progress for where nothing can be drawn: a line a minute and stage."""
+    """Progress for where nothing can be drawn: a line a minute and stage, and one at the beginning of a wait."""
     said: dict[str, float] = {}
     begun: dict[str, float] = {}
+    waiting: set[str] = set()
 
-    def progress(stage: str, done: int, total: int | None) -> None:
+    def progress(stage: str, done: int, total: int | None, note: str = "") -> None:
         now = time.monotonic()
+        if note and stage not in waiting:
+            tell(f"{stage:<10} {note}")
+        (waiting.add if note else waiting.discard)(stage)
         begun.setdefault(stage, now)
         if now - said.setdefault(stage, now) >= LOG_SECONDS and done:
             rate = done / (now - begun[stage])

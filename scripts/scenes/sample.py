@@ -22,6 +22,7 @@ from scenes.texts import AUTHORS, BROKEN, OFFICIAL, REPOSTS, TAG, TEXT_ONLY, TEX
 
 SITE = "http://sample.invalid"
 START = datetime(2031, 4, 22, tzinfo=UTC)
+COLLECTED = "2031-04-30T09:00:00Z"  # so that what happens in 2031 is not after it was collected
 HUGE = 20_000
 PAGE = b"<!doctype html>\n<html><title>Gone</title><body><p>This photo was removed.</p></body></html>\n"
 COUNTS = {
@@ -299,6 +300,7 @@ def _write_posts(path: Path, rng: random.Random, posts: list[Post]) -> None:
                 "url": f"{SITE}/@{author}/{number}",
                 "author": author,
                 "created_at": post.time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "collected_at": COLLECTED,
                 "text": text,
                 "language": language,
                 "hashtags": [word.strip(".,:!?")[1:] for word in text.split() if word.startswith("#")],

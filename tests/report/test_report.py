@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from hashtag_photos.labels import find_labels
+from hashtag_photos.records import Incomplete
 from hashtag_photos.report import Picture, render
-from hashtag_photos.stages.summarize import ClassTally, Coverage, DayTally, Tally
+from hashtag_photos.stages.summarize import ClassTally, Coverage, DayTally, SourceTally, Tally
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}"
 LABELS = find_labels("friendly-or-force")
@@ -23,8 +24,15 @@ def class_tally(label: str, title: str, images: int, share: float) -> ClassTally
         low=share * 0.8,
         high=share * 1.1,
         posts=images,
+        reposts=images // 2,
         photos=images,
     )
+
+
+def source_tally(source: str, label: str, images: int) -> SourceTally:
+    counts = {"images": images, "images_total": 600, "posts": images, "posts_total": 550}
+    share = {"share": images / 600, "low": 0.1, "high": 0.9}
+    return SourceTally(source=source, label=label, photos=images, photos_total=650, **counts, **share)
 
 
 TALLY = Tally(
@@ -43,8 +51,19 @@ TALLY = Tally(
         class_tally("neither", "Neither", 204, 0.17),
         class_tally("unsure", "Unsure", 36, 0.03),
     ),
+    sources=(
+        *(source_tally("bluesky", label, images) for label, images in (("friendly", 100), ("conflict_and_force", 400))),
+        *(source_tally("bluesky", label, images) for label, images in (("neither", 90), ("unsure", 10))),
+        *(source_tally("x", label, images) for label, images in (("friendly", 140), ("conflict_and_force", 320))),
+        *(source_tally("x", label, images) for label, images in (("neither", 114), ("unsure", 26))),
+    ),
     coverage=Coverage(
         posts=1500,
+        posts_reposting=400,
+        posts_with_wrong_time=5,
+        incomplete=(
+            Incomplete(source="#dike on x.example", reason="it was asked for 1,500 posts, and there are more"),
+        ),
         posts_without_attachments=300,
         posts_without_time=7,
         posts_repeated=2,
@@ -95,14 +114,19 @@ def test_every_number_stands_beside_its_denominator() -> None:
         "Of 1,200 distinct pictures, 60 % are classified as “Conflict and force”",
         "Friendly: 240 (20 %, 95 % interval 16 % to 22 %)",
         "Conflict and force 720 60.0 % 48.0 % – 66.0 % 720",
-        "1,500 posts, 300 of them without attachments. Of 1,400 attachments, 1,300 could be had ( 92.9 % )",
+        "1,500 posts, 300 of them without attachments and 400 reposts of others.",
+        "Of 1,400 attachments, 1,300 could be had ( 92.9 % )",
         "1,201 distinct images , 1 of which are not classified",
-        "3 lines of the source could not be read",
+        "3 lines of the sources could not be read",
         "2 posts stand in the source more than once",
-        "The posts are not all there",
+        "The posts are not all there. What is counted here is not the whole",
+        "#dike on x.example: it was asked for 1,500 posts, and there are more",
+        "bluesky 100 (16.7 % ) 400 (66.7 % ) 90 (15.0 % ) 10 (1.7 % ) 600",
+        "and 400 reposts of others",
+        "5 posts state an impossible or uncertain time",
         "gone 60 4.3 %",
         "damaged or cut short 40 2.9 %",
-        "7 of 1500 posts state no readable time",
+        "7 of 1500 posts state no time, or an impossible or uncertain one",
     ):
         assert words.replace(" ", "") in shown.replace(" ", ""), words
 
@@ -118,7 +142,10 @@ def test_nothing_from_outside_is_markup_and_nothing_runs_or_loads() -> None:
         run=HOSTILE,
         model=HOSTILE,
         classes=tuple(replace(each, title=HOSTILE) for each in TALLY.classes),
-        coverage=replace(TALLY.coverage, missing={HOSTILE: 1}),
+        coverage=replace(
+            TALLY.coverage, missing={HOSTILE: 1}, incomplete=(Incomplete(source=HOSTILE, reason=HOSTILE),)
+        ),
+        sources=tuple(replace(each, source=HOSTILE + each.source) for each in TALLY.sources),
     )
     picture = Picture(data="data:image/jpeg;base64,AAAA", width=4, height=3, alt=HOSTILE, probability=0.5)
     html = page(hostile, friendly=[picture])

@@ -2,7 +2,6 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -189,7 +188,7 @@ def test_posts_of_two_sources_with_one_id_are_two(
     run = collected(tmp_path, listed(["/a.jpg"]))
     other = Post(source="elsewhere", id="0", attachments=(Attachment(url=ORIGIN + "/b.jpg"),))
     download(run, limits=QUICK)
-    run.append("posts", posts_table([other], datetime.now(UTC)))
+    run.append("posts", posts_table([other]))
     done = download(run, limits=QUICK)
     assert (done.new, done.attachments, done.statuses) == (1, 2, {"ok": 2})
 

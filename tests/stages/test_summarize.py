@@ -43,6 +43,7 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, s
             source="ab"[number % 2],
             id=str(number // 2),  # ids are unique within a source only
             created_at=None if dice.random() < 0.1 else START + timedelta(hours=dice.randrange(60)),
+            repost_of=dice.choice([None, None, "7"]),
             attachments=tuple(
                 Attachment(url=f"https://x.example/{dice.randrange(60)}.jpg") for _ in range(dice.randrange(4))
             ),
@@ -79,7 +80,7 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, s
     run = Run(folder / "run")
     run.ask(model="tiny", model_key="tiny-0", labels=LABELS.key)
     run.record_used("label_sets", LABELS.key, dataclasses.asdict(LABELS))
-    run.append("posts", posts_table(posts, START))
+    run.append("posts", posts_table(posts))
     run.append("photos", photos_table(first_tries))
     run.append("photos", photos_table(photos.values()))
     columns = {f"p_{name}": probability[:, i] for i, name in enumerate(LABELS.class_names)}
@@ -93,6 +94,7 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, s
 def test_counts_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
     run, posts, photos, labels = made_up(tmp_path, seed)
     images, with_label, by_day = defaultdict(set), defaultdict(set), defaultdict(set)
+    by_source, reposts = defaultdict(set), defaultdict(set)
     count = defaultdict(int)
     for post in posts:
         for position in range(len(post.attachments)):
@@ -102,6 +104,9 @@ def test_counts_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
                 images[label].add(photo.sha256)
                 with_label[label].add((post.source, post.id))
                 count[label] += 1
+                by_source[post.source, label].add((photo.sha256, post.id))
+                if post.repost_of:
+                    reposts[label].add((post.source, post.id))
                 if post.created_at:
                     by_day[f"{post.created_at:%Y-%m-%d}", label].add((post.source, post.id))
     tally = summarize(run)
@@ -111,7 +116,18 @@ def test_counts_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
     for row in tally.classes:
         own = len(images[row.label])
         assert (row.images, row.posts, row.photos) == (own, len(with_label[row.label]), count[row.label])
+        assert row.reposts == len(reposts[row.label])
         assert (row.share, row.low, row.high) == pytest.approx((own / total, *wilson(own, total)))
+    assert {row.source for row in tally.sources} == {"a", "b"}
+    for row in tally.sources:
+        shown = {sha256 for sha256, _ in by_source[row.source, row.label]}
+        whole = {sha256 for label in images for sha256, _ in by_source[row.source, label]}
+        assert (row.images, row.images_total) == (len(shown), len(whole))
+        assert row.posts == len({post_id for _, post_id in by_source[row.source, row.label]})
+        assert row.posts_total == len({post_id for label in images for _, post_id in by_source[row.source, label]})
+        assert (row.share, row.low, row.high) == pytest.approx(
+            (len(shown) / len(whole), *wilson(len(shown), len(whole)))
+        )
     assert {(day.day, day.label): day.posts for day in tally.days} == {key: len(ids) for key, ids in by_day.items()}
 
 
@@ -131,6 +147,7 @@ def test_nothing_is_missing_in_silence(tmp_path: Path, seed: int) -> None:
     assert coverage.images_not_classified == 1
     assert coverage.posts_without_attachments == sum(not post.attachments for post in posts)
     assert coverage.posts_without_time == sum(post.created_at is None for post in posts)
+    assert coverage.posts_reposting == sum(post.repost_of is not None for post in posts)
 
 
 def test_files_and_dataframe_say_the_same(tmp_path: Path) -> None:
@@ -144,6 +161,10 @@ def test_files_and_dataframe_say_the_same(tmp_path: Path) -> None:
         assert row["label"] == values["label"]
         assert float(row["share"]) == pytest.approx(values["share"], abs=1e-6)
         assert int(row["images"]) == values["images"]
+    with (tmp_path / "run/report/tally-by-source.csv").open() as file:
+        by_source = list(csv.DictReader(file))
+    assert list(by_source[0]) == list(tally.to_dataframe(by_source=True).columns)
+    assert [int(row["images"]) for row in by_source] == list(tally.to_dataframe(by_source=True)["images"])
     said = json.loads((tmp_path / "run/report/tally.json").read_text())
     assert [row["images"] for row in said["classes"]] == list(frame["images"])
     with (tmp_path / "run/report/photos.csv").open() as file:
@@ -159,7 +180,7 @@ def test_text_from_outside_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> Non
     run.ask(model="tiny", model_key="tiny-0", labels=LABELS.key)
     run.record_used("label_sets", LABELS.key, dataclasses.asdict(LABELS))
     formula = '=HYPERLINK("http://x","y")'
-    run.append("posts", posts_table([Post(source="x", id=formula, attachments=(Attachment(url="+1"),))], START))
+    run.append("posts", posts_table([Post(source="x", id=formula, attachments=(Attachment(url="+1"),))]))
     photo = Photo(
         source="x", post_id=formula, position=0, url="+1", status=PhotoStatus.GONE, attempt=1, fetched_at=START
     )

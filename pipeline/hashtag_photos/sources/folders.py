@@ -12,6 +12,7 @@ from typing import Any
 from hashtag_photos.errors import SourceError
 from hashtag_photos.http import Local
 from hashtag_photos.records import Attachment, Post
+from hashtag_photos.sources.visit import Visit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,10 @@ class Folder:
     @property
     def title(self) -> str:
         return f"pictures in {self.path}"
+
+    @property
+    def recognised(self) -> None:
+        return None
 
     def asked(self) -> dict[str, Any]:
         return {"kind": "folder", "path": self.path}
@@ -43,7 +48,7 @@ class Folder:
     def size(self) -> int:
         return sum(1 for _ in self._files())
 
-    def posts(self) -> Iterator[Post]:
+    def posts(self, visit: Visit = Visit()) -> Iterator[Post]:  # noqa: B008  it is frozen
         for file in self._files():
             yield Post(
                 source="folder",

@@ -1,122 +1,485 @@
-"""Stage 1: a source's posts -> the posts table.
+"""Stage 1: sources -> the posts table.
 
-A post is had when its key (source, id) stands in the table; the first one had stays.
+A post is had when its key (source, id) stands in the table; the first one had stays. What a source has yielded and
+where it can go on from (its bookmark) are written together: posts first, so that a kill in between asks for a page
+twice and loses none. A source that ended before its end is marked incomplete, with the reason.
 """
 
 from __future__ import annotations
 
 import csv
+import hmac
 import io
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import itertools
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, cast
 
-from hashtag_photos.errors import RunConflictError
-from hashtag_photos.records import POSTS, Post, Rejected, posts_table
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hashtag_photos.errors import RunError, UsageError
+from hashtag_photos.records import POSTS, Incomplete, Post, Rejected, posts_table, same_picture, storable
 from hashtag_photos.run import Run
-from hashtag_photos.sources import Source, restore
+from hashtag_photos.sources import Source
+from hashtag_photos.sources.people import without_people
+from hashtag_photos.sources.visit import Bookmark, Stopped, Visit
 from hashtag_photos.stages import Progress, silent
 
-PART_ROWS = 20_000
+PART_ROWS = 50_000
+PART_SECONDS = 30.0  # at most so much is asked for again after a kill
+MAX_WAIT = 3600.0
+_CHUNK_ROWS = 2_000
+_INTERRUPTED = "interrupted: run it again to go on"
+_AHEAD = timedelta(days=1)  # clocks and time zones differ by that much
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """Counts of the collect stage: posts new and had before, repeats of a key in the source, lines that are no post."""
+    """Counts of the collect stage: posts new and had before, repeats of a key, what is no post; what is incomplete."""
 
     new: int
     had: int
     repeated: int
     rejected: int
+    incomplete: tuple[Incomplete, ...] = ()
     skipped: bool = False
 
 
-def collect(run: Run, source: Source, *, progress: Progress = silent) -> Collected:
-    """Append a source's posts to a run, those that it hasn't got yet.
+def collect(
+    run: Run,
+    *sources: Source,
+    limit: int | None = None,
+    max_wait: float = MAX_WAIT,
+    keep_authors: bool | None = None,
+    progress: Progress = silent,
+) -> Collected:
+    """Append the posts of sources to a run, those that it hasn't got yet. A source that is new to the run is added.
 
-    Raises SourceError for an unusable source, before anything is written, and RunConflictError if the run's posts come
-    from another source.
+    `limit` is how many posts of each source the run may have in all: asked again with a larger one, it goes on.
+    `max_wait` is how many seconds may be waited between two answers of a server that limits its rate. Authors are
+    stored as pseudonyms, by a key of this run, unless `keep_authors`.
+
+    Raises SourceError for an unusable source, before anything is written, RunConflictError if the run was asked
+    another `keep_authors`, and UsageError for a limit or a wait that is none. A source that ends early does not raise:
+    it is among `incomplete`.
     """
-    check_source(run, source)
-    state = source.state()
-    before = run.stages.get("collect")
-    had_all = before and before["complete"] and before["posts"] == run.dataset("posts", POSTS).count_rows()
-    if before and had_all and state is not None and before["state"] == state:
-        return Collected(
-            new=0, had=before["posts"], repeated=before["repeated"], rejected=before["rejected"], skipped=True
+    return begin(run, *sources, limit=limit, max_wait=max_wait, keep_authors=keep_authors, progress=progress)()
+
+
+def begin(
+    run: Run,
+    *sources: Source,
+    limit: int | None = None,
+    max_wait: float = MAX_WAIT,
+    keep_authors: bool | None = None,
+    progress: Progress = silent,
+) -> Callable[[], Collected]:
+    """The first half of `collect`: have each source's first answer, and write nothing. What it returns does the rest.
+
+    Raises what `collect` raises.
+    """
+    if not sources:
+        raise UsageError("there is no source to collect from")
+    if limit is not None and limit < 1:
+        raise UsageError(f"the limit must be at least 1, not {limit}", subject=limit)
+    if max_wait < 0:
+        raise UsageError(f"the longest wait must be 0 seconds or more, not {max_wait}", subject=max_wait)
+    run.check(keep_authors=keep_authors)
+    before = run.stages.get("collect", {})
+    had = run.dataset("posts", POSTS).count_rows()
+    lost = bool(before) and before["posts"] is not None and before["posts"] != had
+    records = {_key(each["asked"]): each for each in before.get("sources", ())}
+    to_ask = [
+        source for source in sources if lost or not _finished(records.get(_key(source.asked())), source.state(), limit)
+    ]
+    if not to_ask:
+        return lambda: _collected(before, new=0, had=had, skipped=True)
+    for source in to_ask:
+        source.check()
+    collections = [_Collection(run, source, limit, max_wait, progress, afresh=lost) for source in to_ask]
+    for each in collections:
+        each.begin()
+
+    def go_on() -> Collected:
+        with run.writing():
+            run.ask(keep_authors=bool(run.asked.get("keep_authors", keep_authors)))
+            run.ask_also(sources=[source.asked() for source in sources])
+            authors = None if run.asked["keep_authors"] else _Pseudonyms(run)
+            with closing(_Known(run)) as known:
+                for each in collections:
+                    each.go(known, authors)
+                return _collected(run.stages["collect"], new=known.count - had, had=had)
+
+    return go_on
+
+
+class _Collection:
+    """One going-through of one source."""
+
+    def __init__(
+        self,
+        run: Run,
+        source: Source,
+        limit: int | None,
+        max_wait: float,
+        progress: Progress,
+        afresh: bool,
+    ) -> None:
+        self._run, self._source = run, source
+        self._max_wait, self._progress = max_wait, progress
+        before = _record_of(source, run)
+        if afresh or before["bookmark"] is None:  # from its beginning: what it counted is counted anew
+            before.update(bookmark=None, posts=0, repeated=0, rejected=0)
+        before.update(
+            title=source.title, recognised=source.recognised, limit=limit or before["limit"], state=None, complete=False
         )
-    source.check()
-    with run.writing():
-        run.ask(sources=[source.asked()])
-        had = _had(run)
-        first_had = len(had)
-        seen: set[tuple[str, str]] = set()
-        waiting: list[Post] = []
-        rejected: list[Rejected] = []
-        repeated = 0
-        size = source.size()
+        self._record = {**before, "reason": _INTERRUPTED}
+        self._limit = cast("int | None", self._record["limit"])
+        self._bookmark: Any = self._record["bookmark"]
+        self._goes_on = self._bookmark is not None
+        self._state: str | None = None
+        self._items: Iterator[Post | Rejected | Bookmark] = iter(())
+        self._ended: Stopped | None = None
+        self._writes = False
+        self._flushing = False
+        self._chunk: list[Post] = []
+        self._chunks: list[pa.Table] = []
+        self._flushed = time.monotonic()
+        self._waited = 0.0  # seconds, since the source last yielded anything
+        self._size: int | None = None
 
-        def flush() -> None:
-            if waiting and run.stages.get("collect", {}).get("complete") is not False:
-                run.record_stage("collect", complete=False)
-            run.append("posts", posts_table(waiting, datetime.now(UTC)))
-            waiting.clear()
+    def begin(self) -> None:
+        """Have the source's first answer. Raises SourceError if it has none; nothing was written then."""
+        self._state, self._size = self._source.state(), self._source.size()
+        left = None if self._limit is None else self._limit - self._record["posts"]
+        self._given = items = iter(self._source.posts(Visit(bookmark=self._bookmark, limit=left, wait=self._wait)))
+        try:
+            if self._full:
+                raise Stopped(_limited(self._limit))
+            first = list(itertools.islice(items, 1))
+        except Stopped as stopped:
+            self._ended, first = stopped, []
+        self._items = itertools.chain(first, items)
 
-        for number, post in enumerate(source.posts(), start=1):
-            if isinstance(post, Rejected):
-                rejected.append(post)
+    def go(self, known: _Known, authors: _Pseudonyms | None) -> None:
+        """Take what the source has."""
+        self._known, self._authors, self._writes = known, authors, True
+        known.forget_when()
+        with closing(_Rejects(self._run, self._source.title, self._goes_on)) as self._rejects:
+            self._save()
+            end: dict[str, Any] = {"complete": True, "reason": None, "state": self._state}
+            try:
+                self._take_all()
+            except Stopped as stopped:
+                end = {"complete": False, "reason": stopped.reason}
+            except BaseException:
+                self._flush()  # Ctrl-C, or a fault of ours: what was had is kept
+                raise
+            finally:
+                if isinstance(self._given, Generator):
+                    self._given.close()
+            self._flush()
+            self._rejects.keep()
+            self._record.update(end)
+            self._save()
+        self._progress("collect", self._record["posts"], self._record["posts"])
+
+    def _take_all(self) -> None:
+        if self._ended is not None:
+            raise self._ended
+        for number, item in enumerate(self._items, start=1):
+            self._waited = 0.0
+            if isinstance(item, Bookmark):
+                self._bookmark = item.at
+                if self._full:
+                    raise Stopped(_limited(self._limit))
+            elif isinstance(item, Rejected):
+                self._reject(item)
+            elif self._full:
+                raise Stopped(_limited(self._limit))
             else:
-                key = (post.source, post.id)
-                shows = _shows(each.url for each in post.attachments)
-                if key not in had:
-                    had[key] = shows
-                    waiting.append(post)
-                elif had[key] != shows:
-                    when = "again" if key in seen else "now, unlike when it was collected,"
-                    rejected.append(
-                        Rejected(line=None, reason=f"post {post.id} stands there {when} with other attachments")
-                    )
-                elif key in seen:
-                    repeated += 1
-                seen.add(key)
-            if len(waiting) >= PART_ROWS:
-                flush()
-            if number % 1000 == 0:
-                progress("collect", number, size and max(size, number))
-        flush()
-        _list_rejected(run, rejected)
-        run.record_stage(
-            "collect", posts=len(had), repeated=repeated, rejected=len(rejected), state=state, complete=True
+                self._take(item)
+            rows = len(self._chunk) + _CHUNK_ROWS * len(self._chunks)
+            if rows >= PART_ROWS or time.monotonic() - self._flushed > PART_SECONDS:
+                self._flush()
+            if number % 1000 == 0 or isinstance(item, Bookmark):
+                self._show()
+
+    @property
+    def _full(self) -> bool:
+        return self._limit is not None and self._record["posts"] >= self._limit
+
+    def _take(self, post: Post) -> None:
+        met = self._known.meet(post)
+        if met is None or not (met.now or self._goes_on):
+            self._record["posts"] += 1
+        if met is None:
+            self._chunk.append(self._stored(post))
+            if len(self._chunk) >= _CHUNK_ROWS:
+                self._pack()
+        elif not met.shows:
+            when = "again" if met.now else "now, unlike when it was collected,"
+            self._reject(Rejected(line=None, reason=f"post {post.id} stands there {when} with other attachments"))
+        elif met.now:
+            self._record["repeated"] += 1
+
+    def _stored(self, post: Post) -> Post:
+        now = datetime.now(UTC)
+        collected_at = post.collected_at or now
+        changes: dict[str, Any] = {"collected_at": collected_at}
+        if post.created_at is not None and post.created_at > collected_at + _AHEAD:
+            changes["created_at"] = None
+            changes["time_problem"] = f"after it was collected: {post.created_at.isoformat()}"
+        if self._authors is not None:
+            if post.author:
+                changes["author"] = self._authors.of(post.source, post.author)
+            if post.extra:
+                changes["extra"] = without_people(post.extra)
+        return replace(post, **changes)
+
+    def _reject(self, rejected: Rejected) -> None:
+        self._record["rejected"] += 1
+        self._rejects.add(rejected)
+
+    def _pack(self) -> None:
+        if self._chunk:
+            self._chunks.append(posts_table(self._chunk))
+            self._chunk.clear()
+
+    def _flush(self) -> None:
+        """Write what was had: posts, then what was rejected, then where to go on from."""
+        if self._flushing:
+            return  # interrupted in the middle: whether its part is written isn't known, and it is asked for again
+        self._flushing = True
+        self._pack()
+        if self._chunks:
+            self._run.append("posts", pa.concat_tables(self._chunks))
+            self._chunks.clear()
+        if self._record["bookmark"] != self._bookmark:
+            self._record["bookmark"] = self._bookmark
+            self._rejects.keep()
+            self._save()
+        self._flushed = time.monotonic()
+        self._flushing = False
+
+    def _save(self) -> None:
+        key = _key(self._record["asked"])
+        records = [dict(each) for each in self._run.stages.get("collect", {}).get("sources", ())]
+        places = [_key(each["asked"]) for each in records]
+        if key in places:
+            records[places.index(key)] = self._record
+        else:
+            records.append(self._record)
+        self._run.record_stage(
+            "collect",
+            posts=self._known.count if self._record["reason"] != _INTERRUPTED else None,
+            repeated=sum(each["repeated"] for each in records),
+            rejected=sum(each["rejected"] for each in records),
+            complete=all(each["complete"] for each in records),
+            sources=records,
         )
-        progress("collect", len(seen), len(seen))
-    return Collected(new=len(had) - first_had, had=first_had, repeated=repeated, rejected=len(rejected))
+
+    def _wait(self, seconds: float, why: str) -> None:
+        self._waited += seconds
+        if self._waited > self._max_wait:
+            raise Stopped(f"{why}; it asks to wait {seconds:,.0f} s, and {self._max_wait:,.0f} s are allowed")
+        if self._writes:
+            self._flush()
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._show(f"{why}: going on in {left:,.0f} s")
+            time.sleep(min(left, 1.0))
+        self._show()
+
+    def _show(self, note: str = "") -> None:
+        done = self._record["posts"]
+        total = self._size and max(self._size, done)
+        self._progress("collect", done, self._limit if total is None else total, note)
 
 
-def _had(run: Run) -> dict[tuple[str, str], int]:
-    """Keys of the posts that the run has, each with a mark of its attachments."""
-    rows = run.dataset("posts", POSTS).to_table(columns=["source", "id", "attachments"]).to_pylist()
-    return {(row["source"], row["id"]): _shows(each["url"] for each in row["attachments"]) for row in rows}
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """A post that was met before: whether with the same attachments, and whether in this going-through."""
+
+    shows: bool
+    now: bool
+
+
+class _Known:
+    """The keys of the posts that the run has, each with a mark of its attachments.
+
+    They are in a temporary database of SQLite, which is in memory while it is small and on disk when it is not: memory
+    stays flat however many posts there are.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute("PRAGMA cache_size = -65536")  # KiB
+        self._database.execute("CREATE TABLE known (key BLOB PRIMARY KEY, shows INTEGER, now INTEGER) WITHOUT ROWID")
+        self._database.execute("BEGIN")
+        for batch in run.dataset("posts", POSTS).to_batches(columns=["source", "id", "attachments"]):
+            keys = zip(batch.column("source").to_pylist(), batch.column("id").to_pylist(), strict=True)
+            rows = zip(keys, _urls(batch.column("attachments")), strict=True)
+            self._database.executemany(
+                "INSERT OR IGNORE INTO known VALUES (?, ?, 0)", ((_digest(*key), _shows(urls)) for key, urls in rows)
+            )
+        (self.count,) = self._database.execute("SELECT count(*) FROM known").fetchone()
+
+    def meet(self, post: Post) -> _Met | None:
+        """What is known of a post; from now on it is known."""
+        key, shows = _digest(post.source, post.id), _shows(each.url for each in post.attachments)
+        row = self._database.execute("SELECT shows, now FROM known WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            self._database.execute("INSERT INTO known VALUES (?, ?, 1)", (key, shows))
+            self.count += 1
+            return None
+        if not row[1]:
+            self._database.execute("UPDATE known SET now = 1 WHERE key = ?", (key,))
+        return _Met(shows=row[0] == shows, now=bool(row[1]))
+
+    def forget_when(self) -> None:
+        """Begin another going-through: what was met before it was not met in it."""
+        self._database.execute("UPDATE known SET now = 0 WHERE now = 1")
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _digest(source: str, post_id: str) -> bytes:
+    return blake2b(storable(f"{source}\0{post_id}").encode(), digest_size=16).digest()
 
 
 def _shows(urls: Iterable[str]) -> int:
-    return hash(tuple(urls))
+    """A mark of what a post shows."""
+    return hash(tuple(map(same_picture, urls)))
 
 
-def check_source(run: Run, source: Source) -> None:
-    """Raise RunConflictError if the run's posts come from another source."""
-    before = run.asked.get("sources")
-    if before is not None and before != [source.asked()]:
-        raise RunConflictError(
-            f"{run.location} holds {restore(before[0]).title} and is now asked for {source.title}: leave them out to "
-            "go on with it, or choose another folder with --run",
-            subject=run.location,
-        )
+def _urls(attachments: pa.Array) -> Iterator[list[str]]:
+    """The addresses in a column of attachments, a list for each row."""
+    addresses = iter(attachments.flatten().field("url").to_pylist())
+    for length in pc.list_value_length(attachments).to_pylist():
+        yield list(itertools.islice(addresses, length))
 
 
-def _list_rejected(run: Run, rejected: Iterable[Rejected]) -> None:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["line", "reason"])
-    rows.writerows([each.line, each.reason] for each in rejected)
-    if rejected or run.storage.exists("rejected.csv"):
-        run.storage.write("rejected.csv", lambda file: file.write(text.getvalue().encode()))
+class _Pseudonyms:
+    """Names for authors that are the same throughout a run, and say nothing without the run's key.
+
+    The key is a file of its own, so that a run can be handed on without it. Without the key nobody can test whether a
+    pseudonym is somebody's: an account's name is easy to guess, and its plain hash would be as good as the name.
+    """
+
+    FILE = "authors.key"
+
+    def __init__(self, run: Run) -> None:
+        if run.storage.exists(self.FILE):
+            self._key = bytes.fromhex(run.storage.read(self.FILE).decode())
+        elif run.dataset("posts", POSTS).head(1).num_rows:
+            raise RunError(
+                f"{run.location}/{self.FILE} is gone: the same authors would get other pseudonyms than before; bring "
+                "it back, or start again in another folder with --run",
+                subject=self.FILE,
+            )
+        else:
+            self._key = secrets.token_bytes(32)
+            run.storage.write(self.FILE, lambda file: file.write(self._key.hex().encode()), private=True)
+        self.of = lru_cache(maxsize=100_000)(self._of)
+
+    def _of(self, source: str, author: str) -> str:
+        """A pseudonym: 64 bits of HMAC-SHA256 (RFC 2104) of platform and name, as 16 hexadecimal digits."""
+        return hmac.digest(self._key, storable(f"{source}\0{author}").encode(), "sha256").hex()[:16]
+
+
+class _Rejects:
+    """rejected.csv: what sources hold that is no post, with source, line and reason."""
+
+    FILE = "rejected.csv"
+    COLUMNS = ("source", "line", "reason")
+
+    def __init__(self, run: Run, source: str, goes_on: bool) -> None:
+        self._storage, self._source = run.storage, source
+        self._spool = cast(IO[str], SpooledTemporaryFile(1 << 20, "w+", encoding="utf-8", newline=""))  # noqa: SIM115
+        self._rows = csv.writer(self._spool, lineterminator="\n")
+        self._rows.writerow(self.COLUMNS)
+        self._changed = False
+        if self._storage.exists(self.FILE):
+            with self._storage.open(self.FILE) as file:
+                before = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+                for row in before:
+                    if row.get("source") != source or goes_on:
+                        self._rows.writerow([row.get(name) for name in self.COLUMNS])
+                    else:
+                        self._changed = True
+
+    def add(self, rejected: Rejected) -> None:
+        """List one."""
+        self._rows.writerow([self._source, rejected.line, storable(rejected.reason)])
+        self._changed = True
+
+    def keep(self) -> None:
+        """Have the file hold all that was listed up to now."""
+        if self._changed:
+            self._storage.write(self.FILE, self._fill)
+            self._changed = False
+
+    def _fill(self, file: IO[bytes]) -> None:
+        self._spool.seek(0)
+        while text := self._spool.read(1 << 20):
+            file.write(text.encode())
+
+    def close(self) -> None:
+        self._spool.close()
+
+
+def _key(asked: Mapping[str, Any]) -> str:
+    """What tells one source from another, however it was remembered."""
+    return json.dumps({name: value for name, value in asked.items() if value not in (None, {})}, sort_keys=True)
+
+
+def _record_of(source: Source, run: Run) -> dict[str, Any]:
+    """What the run remembers of a source."""
+    for each in run.stages.get("collect", {}).get("sources", ()):
+        if _key(each["asked"]) == _key(source.asked()):
+            return dict(each)
+    return {"asked": source.asked(), "limit": None, "bookmark": None}
+
+
+def _finished(record: Mapping[str, Any] | None, state: str | None, limit: int | None) -> bool:
+    """Whether there is nothing to ask of a source any more."""
+    if record is None:
+        return False
+    if record["complete"]:
+        return state is not None and record["state"] == state
+    if record["limit"] is None or record["reason"] != _limited(record["limit"]):
+        return False
+    return bool(record["posts"] >= (limit or record["limit"]))
+
+
+def _limited(limit: int | None) -> str:
+    return f"it was asked for {limit:,} posts, and there are more"
+
+
+def _collected(record: Mapping[str, Any], *, new: int, had: int, skipped: bool = False) -> Collected:
+    return Collected(
+        new=new,
+        had=had,
+        repeated=record["repeated"],
+        rejected=record["rejected"],
+        incomplete=tuple(
+            Incomplete(source=each["title"], reason=each["reason"])
+            for each in record["sources"]
+            if not each["complete"]
+        ),
+        skipped=skipped,
+    )

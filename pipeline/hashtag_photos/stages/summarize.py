@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ import pyarrow as pa
 from hashtag_photos.errors import RunError
 from hashtag_photos.estimate import wilson
 from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
-from hashtag_photos.records import probability_column
+from hashtag_photos.records import Incomplete, probability_column
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     import pandas
 
 NOT_ASKED = "not_asked_yet"
+_COLUMN_NAMES = {"low": "low_95", "high": "high_95"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTally:
-    """One class. `share` is of the images classified, with its 95 % Wilson interval from `low` to `high`."""
+    """One class. `share` is of the images classified, with its 95 % Wilson interval from `low` to `high`.
+
+    Of the posts, `reposts` are reposts of another.
+    """
 
     label: str
     title: str
@@ -39,19 +43,43 @@ class ClassTally:
     low: float
     high: float
     posts: int
+    reposts: int
     photos: int
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceTally:
+    """One class in the posts of one source, with what it is counted of: that source's images, posts and photos."""
+
+    source: str
+    label: str
+    images: int
+    images_total: int
+    share: float | None
+    low: float
+    high: float
+    posts: int
+    posts_total: int
+    photos: int
+    photos_total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """What there was, what could be had, and what not, by reason. Repeats are the same post standing there again."""
+    """What there was, what could be had, and what not, by reason. Repeats are the same post standing there again.
+
+    Posts without time include those that state an impossible or uncertain one.
+    """
 
     posts: int
+    posts_reposting: int
     posts_without_attachments: int
     posts_without_time: int
+    posts_with_wrong_time: int
     posts_repeated: int
     lines_rejected: int
     collected_completely: bool
+    incomplete: tuple[Incomplete, ...]
     attachments: int
     had: int
     missing: dict[str, int]
@@ -87,14 +115,15 @@ class Tally:
     posts: int
     photos: int
     classes: tuple[ClassTally, ...]
+    sources: tuple[SourceTally, ...]
     coverage: Coverage
     days: tuple[DayTally, ...]
 
-    def to_dataframe(self) -> pandas.DataFrame:
-        """The classes as a pandas DataFrame, one row each, as in tally.csv."""
+    def to_dataframe(self, *, by_source: bool = False) -> pandas.DataFrame:
+        """The classes as a pandas DataFrame, as in tally.csv; `by_source` as in tally-by-source.csv."""
         import pandas
 
-        return pandas.DataFrame(self.rows())
+        return pandas.DataFrame(self.rows_by_source() if by_source else self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
         """The classes as plain rows, each with its denominators."""
@@ -108,11 +137,18 @@ class Tally:
                 "high_95": each.high,
                 "posts": each.posts,
                 "posts_total": self.posts,
+                "reposts": each.reposts,
                 "photos": each.photos,
                 "photos_total": self.photos,
+                "collected_completely": self.coverage.collected_completely,
             }
             for each in self.classes
         ]
+
+    def rows_by_source(self) -> list[dict[str, Any]]:
+        """The classes of each source as plain rows, each with its denominators."""
+        rows = [asdict(each) for each in self.sources]
+        return [{_COLUMN_NAMES.get(name, name): value for name, value in row.items()} for row in rows]
 
     def to_json(self) -> str:
         """All of it as JSON."""
@@ -121,18 +157,20 @@ class Tally:
         facts["interval"] = "95 % Wilson score interval of the raw share; errors of the classifier are not in it"
         return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
-    def to_csv(self) -> str:
-        """The classes as CSV."""
+    def to_csv(self, *, by_source: bool = False) -> str:
+        """The classes as CSV; `by_source` for each source."""
+        rows = self.rows_by_source() if by_source else self.rows()
+        columns = [_COLUMN_NAMES.get(each.name, each.name) for each in fields(SourceTally)] if by_source else rows[0]
         text = io.StringIO()
-        table = csv.DictWriter(text, list(self.rows()[0]), lineterminator="\n")
+        table = csv.DictWriter(text, list(columns), lineterminator="\n")
         table.writeheader()
-        for row in self.rows():
+        for row in rows:
             table.writerow({name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()})
         return text.getvalue()
 
 
 def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None = None) -> Tally:
-    """The tally of a run, written to `report/` as tally.json, tally.csv and photos.csv.
+    """The tally of a run, written to `report/` as tally.json, tally.csv, tally-by-source.csv and photos.csv.
 
     By default of the model and label set that the run was first classified with; that of others goes to a folder of its
     own below `report/`. Files that already hold just this are left alone. Raises RunError if nothing was classified.
@@ -154,8 +192,9 @@ def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None 
     labels = label_set_from_facts(dict(facts))
     with run.database(scores=scores) as database:
         database.execute(
-            "CREATE VIEW classified AS "
-            "SELECT photos.*, label FROM photos JOIN scores USING (sha256) WHERE status = 'ok'"
+            """CREATE VIEW classified AS
+            SELECT photos.*, label, repost_of IS NOT NULL AS repost FROM photos JOIN scores USING (sha256)
+            JOIN posts ON posts.source = photos.source AND posts.id = post_id WHERE status = 'ok'"""
         )
         tally = _tally(run, database, model_key, labels)
         photos = _photos_csv(database, labels)
@@ -163,6 +202,7 @@ def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None 
     with run.writing():
         run.storage.update(f"{folder}/tally.json", tally.to_json().encode())
         run.storage.update(f"{folder}/tally.csv", tally.to_csv().encode())
+        run.storage.update(f"{folder}/tally-by-source.csv", tally.to_csv(by_source=True).encode())
         run.storage.update(f"{folder}/photos.csv", photos)
     return tally
 
@@ -181,13 +221,14 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels
     counted = {
         label: counts
         for label, *counts in database.execute(
-            """SELECT label, count(DISTINCT sha256), count(DISTINCT (source, post_id)), count(*)
+            """SELECT label, count(DISTINCT sha256), count(DISTINCT (source, post_id)), count(*),
+            count(DISTINCT (source, post_id)) FILTER (repost)
             FROM classified GROUP BY label"""
         ).fetchall()
     }
     classes = []
     for name, title in [*((each.name, each.title) for each in labels.classes), (UNSURE, "Unsure")]:
-        count, class_posts, class_photos = counted.get(name, (0, 0, 0))
+        count, class_posts, class_photos, class_reposts = counted.get(name, (0, 0, 0, 0))
         low, high = wilson(count, images)
         classes.append(
             ClassTally(
@@ -198,6 +239,7 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels
                 low=low,
                 high=high,
                 posts=class_posts,
+                reposts=class_reposts,
                 photos=class_photos,
             )
         )
@@ -213,15 +255,49 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels
         posts=posts,
         photos=photos,
         classes=tuple(classes),
+        sources=_by_source(database, [each.label for each in classes]),
         coverage=_coverage(run, database),
         days=_days(database),
     )
 
 
+def _by_source(database: duckdb.DuckDBPyConnection, labels: list[str]) -> tuple[SourceTally, ...]:
+    counts = "count(DISTINCT sha256), count(DISTINCT post_id), count(*)"
+    totals = database.execute(f"SELECT source, {counts} FROM classified GROUP BY source ORDER BY source").fetchall()
+    counted = {
+        (source, label): each
+        for source, label, *each in database.execute(
+            f"SELECT source, label, {counts} FROM classified GROUP BY ALL"
+        ).fetchall()
+    }
+    rows = []
+    for source, images_total, posts_total, photos_total in totals:
+        for label in labels:
+            images, posts, photos = counted.get((source, label), (0, 0, 0))
+            low, high = wilson(images, images_total)
+            rows.append(
+                SourceTally(
+                    source=source,
+                    label=label,
+                    images=images,
+                    images_total=images_total,
+                    share=images / images_total,
+                    low=low,
+                    high=high,
+                    posts=posts,
+                    posts_total=posts_total,
+                    photos=photos,
+                    photos_total=photos_total,
+                )
+            )
+    return tuple(rows)
+
+
 def _coverage(run: Run, database: duckdb.DuckDBPyConnection) -> Coverage:
-    posts, without, timeless, attachments = _row(
+    posts, reposting, without, timeless, wrong_times, attachments = _row(
         database,
-        """SELECT count(*), count(*) FILTER (len(attachments) = 0), count(*) FILTER (created_at IS NULL),
+        """SELECT count(*), count(*) FILTER (repost_of IS NOT NULL), count(*) FILTER (len(attachments) = 0),
+        count(*) FILTER (created_at IS NULL), count(*) FILTER (time_problem IS NOT NULL),
         coalesce(sum(len(attachments)), 0)::BIGINT FROM posts""",
     )
     statuses = dict(database.execute("SELECT status, count(*) FROM photos GROUP BY status ORDER BY status").fetchall())
@@ -235,11 +311,18 @@ def _coverage(run: Run, database: duckdb.DuckDBPyConnection) -> Coverage:
     had = statuses.pop("ok", 0)
     return Coverage(
         posts=posts,
+        posts_reposting=reposting,
         posts_without_attachments=without,
         posts_without_time=timeless,
+        posts_with_wrong_time=wrong_times,
         posts_repeated=collected.get("repeated", 0),
         lines_rejected=collected.get("rejected", 0),
         collected_completely=collected.get("complete", False),
+        incomplete=tuple(
+            Incomplete(source=each["title"], reason=each["reason"])
+            for each in collected.get("sources", ())
+            if not each["complete"]
+        ),
         attachments=attachments,
         had=had,
         missing=statuses | ({NOT_ASKED: not_asked} if not_asked else {}),

@@ -19,6 +19,7 @@ from typing import Any
 from hashtag_photos.http import Local
 from hashtag_photos.records import Post, Rejected
 from hashtag_photos.sources.exports import Exported
+from hashtag_photos.sources.visit import Visit
 
 HERE = Path(__file__).parent
 HASHTAG = "myHarborPD"
@@ -33,6 +34,10 @@ class Sample:
     def title(self) -> str:
         return f"the bundled sample #{HASHTAG}"
 
+    @property
+    def recognised(self) -> None:
+        return None
+
     def asked(self) -> dict[str, Any]:
         return {"kind": "sample"}
 
@@ -42,10 +47,10 @@ class Sample:
     def state(self) -> str:
         return self._export().state()
 
-    def size(self) -> int:
+    def size(self) -> int | None:
         return self._export().size()
 
-    def posts(self) -> Iterator[Post | Rejected]:
+    def posts(self, visit: Visit = Visit()) -> Iterator[Post | Rejected]:  # noqa: B008  it is frozen
         return self._export().posts()
 
     @contextmanager

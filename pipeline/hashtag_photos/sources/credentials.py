@@ -1,0 +1,49 @@
+"""Secrets that servers ask for: from the environment, or from a file `.env` in the current folder.
+
+They are read when they are needed, handed to the client library, and stored nowhere. What a server or a library says
+goes through `scrub` before anybody sees it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hashtag_photos.errors import SourceError
+
+_handed_out: set[str] = set()
+
+
+def secret(name: str) -> str | None:
+    """The secret of this name, or None if there is none. Raises SourceError if .env stands in a run folder."""
+    from dotenv import dotenv_values
+
+    value = os.environ.get(name)
+    if not value and Path(".env").is_file():
+        if Path("run.json").exists():
+            raise SourceError(
+                ".env stands in a run folder, which is handed on: move it out, and run the command from there",
+                subject=".env",
+            )
+        value = dotenv_values(".env", interpolate=False).get(name)
+    if value:
+        _handed_out.add(value)
+    return value or None
+
+
+def needed(name: str, what: str) -> str:
+    """The secret of this name. Raises SourceError, with what to do, if there is none."""
+    value = secret(name)
+    if value is None:
+        raise SourceError(
+            f"{name} is not set: {what}; put it into the environment, or as {name}=… into a file .env here",
+            subject=name,
+        )
+    return value
+
+
+def scrub(text: str) -> str:
+    """A text without any secret that was handed out."""
+    for value in _handed_out:
+        text = text.replace(value, "…")
+    return text

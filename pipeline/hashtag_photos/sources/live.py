@@ -1,0 +1,289 @@
+"""What all searches of a live server have in common: what is asked, patience, and the end of cursors that have none.
+
+A source asks through `Patience.answer`. A call says what went wrong in one of three words: Limited (wait so long),
+Trouble (try again), Refused (it is no use). Before anything was had, what can't be mended is a SourceError, so that
+nothing is written; later it is Stopped: what was had is kept, and the run is incomplete.
+"""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from importlib import metadata
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import tenacity
+
+from hashtag_photos.errors import SourceError, UsageError
+from hashtag_photos.http import Local
+from hashtag_photos.sources.credentials import scrub
+from hashtag_photos.sources.visit import Stopped, Visit
+
+T = TypeVar("T")
+
+TIMEOUT = 60.0  # seconds a server may take for an answer
+_ATTEMPTS = 6
+_BACKOFF = 0.5  # seconds, doubled each time
+_STALE_PAGES = 20  # pages in a row without anything new are the end of a search that gives cursors for ever
+
+
+class Limited(Exception):
+    """The server asks to wait for so many seconds."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(reason)
+        self.seconds, self.reason = max(seconds, 1.0), scrub(reason)
+
+
+class Trouble(Exception):
+    """No answer, or none that can be used: asking again may help."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = scrub(reason)
+
+
+class Refused(Exception):
+    """An answer that no asking again changes."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = scrub(reason)
+
+
+class NotAllowed(Refused):
+    """A refusal of this search that another may not meet."""
+
+
+class Patience:
+    """Asks until there is an answer, for one visit of one server."""
+
+    def __init__(self, visit: Visit, name: str) -> None:
+        self._visit, self._name = visit, name
+        self._answered = False
+
+    def answer(self, call: Callable[[], T]) -> T:
+        """What `call` returns in the end.
+
+        Raises SourceError before the first answer, Stopped after it, and NotAllowed as it comes.
+        """
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=tenacity.wait_random_exponential(multiplier=_BACKOFF, max=20),
+            retry=tenacity.retry_if_exception_type(Trouble),
+            reraise=True,
+        )
+        while True:
+            try:
+                found = retrying(call)
+            except Limited as limited:
+                self._visit.wait(limited.seconds, f"{self._name}: {limited.reason}")
+            except NotAllowed:
+                raise
+            except Trouble as trouble:
+                raise self.end(f"{trouble.reason} (asked {_ATTEMPTS} times)") from None
+            except Refused as refused:
+                raise self.end(refused.reason) from None
+            else:
+                self._answered = True
+                return found
+
+    def end(self, reason: str) -> Exception:
+        """What to raise if it is no use to go on."""
+        reason = f"{self._name}: {reason}"
+        return Stopped(reason) if self._answered else SourceError(reason, subject=self._name)
+
+
+class Pages:
+    """Holds that a search comes to an end."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._cursors: set[str] = set()
+        self._recent: deque[frozenset[str]] = deque(maxlen=10)
+        self._stale = 0
+
+    def turn(self, cursor: Any, ids: Iterable[str]) -> None:
+        """A page with these posts was had, and `cursor` leads to the next. Raises Stopped if it leads in circles."""
+        page = frozenset(ids)
+        if str(cursor) in self._cursors:
+            raise Stopped(f"{self._name}: the server leads back to a page that was had")
+        self._cursors.add(str(cursor))
+        self._stale = self._stale + 1 if all(any(each in seen for seen in self._recent) for each in page) else 0
+        if self._stale >= _STALE_PAGES:
+            raise Stopped(f"{self._name}: the server gave {self._stale} pages in a row with nothing new")
+        self._recent.append(page)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A hashtag on a server. `since` and `until` are ISO times in UTC: from the one on, and before the other."""
+
+    hashtag: str
+    server: str
+    since: str | None = None
+    until: str | None = None
+
+    kind = ""  # of the source, as run.json remembers it
+    extra = ""  # the optional dependency that it needs
+    library = ""
+
+    @property
+    def name(self) -> str:
+        """The server, for people."""
+        return urlsplit(self.server).netloc or self.server
+
+    @property
+    def title(self) -> str:
+        times = [f"{word} {_short(time)}" for word, time in (("from", self.since), ("before", self.until)) if time]
+        return f"#{self.hashtag} on {self.name}" + (f", {' '.join(times)} UTC" if times else "")
+
+    @property
+    def recognised(self) -> None:
+        return None
+
+    def asked(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "hashtag": self.hashtag,
+            "server": self.server,
+            "since": self.since,
+            "until": self.until,
+        }
+
+    def check(self) -> None:
+        """Raise SourceError if the client library isn't there."""
+        try:
+            importlib.import_module(self.library)
+        except ModuleNotFoundError:
+            needed = " ".join(f"'{each}'" for each in _requirements(self.extra))
+            raise SourceError(
+                f"{self.kind} needs a package that isn't installed; install it with: pip install {needed}",
+                subject=self.library,
+            ) from None
+
+    def state(self) -> str:
+        return "a search that came to its end"  # is not asked again
+
+    def size(self) -> None:
+        return None
+
+    def local(self) -> AbstractContextManager[Local]:
+        """A server that the user named by an address of this machine or this network may be asked for its pictures."""
+        parts = urlsplit(self.server)
+        host = (parts.hostname or "").replace("localhost", "127.0.0.1")
+        if parts.scheme != "http" or not _is_private(host):
+            return nullcontext(Local())
+        return nullcontext(Local(routes={self.server: f"http://{host}:{parts.port or 80}"}))
+
+    @property
+    def first(self) -> datetime | None:
+        """The first moment that is asked for."""
+        return datetime.fromisoformat(self.since) if self.since else None
+
+    @property
+    def end(self) -> datetime | None:
+        """The first moment that is not asked for any more."""
+        return datetime.fromisoformat(self.until) if self.until else None
+
+    def covers(self, time: datetime | None) -> bool:
+        """Whether a post of this time is asked for; one whose time isn't known may be."""
+        return time is None or ((self.first is None or time >= self.first) and (self.end is None or time < self.end))
+
+
+def clean_hashtag(hashtag: str) -> str:
+    """A hashtag without its #. Raises UsageError for what can't be one."""
+    cleaned = hashtag.strip().lstrip("#＃")
+    if not re.fullmatch(r"\w[\w·・‿-]*", cleaned):
+        raise UsageError(f"{hashtag!r} is not a hashtag: letters, digits and _ without blanks", subject=hashtag)
+    return cleaned
+
+
+def same_hashtag(one: str, other: str) -> bool:
+    """Whether two hashtags are the same, however they are written."""
+    return one.lstrip("#").casefold() == other.lstrip("#").casefold()
+
+
+def moment(value: str | date | None, name: str) -> str | None:
+    """A time as ISO in UTC. A day is its beginning for `since`, and the end of it for `until`: the day is asked for.
+
+    Raises UsageError for what is no time.
+    """
+    if value is None:
+        return None
+    whole_day = not isinstance(value, datetime)
+    try:
+        if isinstance(value, str):
+            whole_day = re.fullmatch(r"\d{4}-\d\d-\d\d", value.strip()) is not None
+            time = datetime.fromisoformat(value.strip())
+        else:
+            time = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
+    except ValueError:
+        raise UsageError(
+            f"{name}: {value!r} is not a day like 2014-04-22, or a time like 2014-04-22T17:00:00Z", subject=value
+        ) from None
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    if whole_day and name == "until":
+        time += timedelta(days=1)
+    return time.isoformat()
+
+
+def period(since: str | date | None, until: str | date | None) -> dict[str, str | None]:
+    """Both ends of the time that is asked for. Raises UsageError if it is no time, or none is left."""
+    first, end = moment(since, "since"), moment(until, "until")
+    if first and end and first >= end:
+        raise UsageError(f"since {since} is not before until {until}", subject=since)
+    return {"since": first, "until": end}
+
+
+def server_address(server: str) -> str:
+    """A server's address from its name. Raises UsageError for what is none, and for http beyond this network."""
+    address = server.strip().rstrip("/")
+    if "://" not in address:
+        address = f"https://{address}"
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.username or parts.query:
+        raise UsageError(f"{server!r} is not the name of a server, such as mastodon.social", subject=server)
+    if parts.scheme == "http" and not _is_private(parts.hostname):
+        raise UsageError(f"{server}: passwords and tokens are sent by https only", subject=server)
+    return address
+
+
+def _requirements(extra: str) -> list[str]:
+    """What an optional dependency stands for."""
+    listed = (each.partition(";") for each in metadata.requires("hashtag-photos") or ())
+    return [name.strip() for name, _, marker in listed if re.search(rf"extra == ['\"]{extra}['\"]", marker)]
+
+
+def _is_private(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def _short(time: str) -> str:
+    return time.replace("T00:00:00", "").replace("+00:00", "").replace("T", " ")
+
+
+def wait_until(reset: float | None, date_header: str | None) -> float | None:
+    """Seconds until a moment that a server states, by the server's own clock where it says what that is."""
+    from email.utils import parsedate_to_datetime
+
+    if reset is None:
+        return None
+    try:
+        now = parsedate_to_datetime(date_header or "").timestamp()
+    except ValueError:
+        now = time.time()
+    return reset - now + 1
