@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -211,15 +213,26 @@ def probability_column(class_name: str) -> str:
     return f"p_{class_name}"
 
 
-def posts_table(posts: Sequence[Post]) -> pa.Table:
-    """Posts as a table of the POSTS schema."""
-    columns: dict[str, list[Any]] = {name: [getattr(post, name) for post in posts] for name in POSTS.names}
+def posts_table(posts: Sequence[Post], **instead: list[Any]) -> pa.Table:
+    """Posts as a table of the POSTS schema, with other columns `instead` of what the posts say."""
+    own = [name for name in POSTS.names if name not in instead]
+    columns: dict[str, list[Any]] = {name: list(map(attrgetter(name), posts)) for name in own} | instead
     for name in _TEXTS:
         columns[name] = [text if text is None or text.isascii() else storable(text) for text in columns[name]]
-    columns["hashtags"] = [[storable(tag) for tag in tags] for tags in columns["hashtags"]]
-    columns["attachments"] = [[_row(each) for each in attachments] for attachments in columns["attachments"]]
+    columns["hashtags"] = [list(map(storable, tags)) for tags in columns["hashtags"]]
+    columns["attachments"] = _attachments(columns["attachments"])
     columns["extra"] = [json.dumps(extra, default=str) if extra else None for extra in columns["extra"]]
     return pa.Table.from_pydict(columns, schema=POSTS)
+
+
+def _attachments(lists: Sequence[Sequence[Attachment]]) -> pa.Array:
+    """A column of lists of attachments."""
+    flat = [each for attachments in lists for each in attachments]
+    members = [
+        pa.array([_cell(value) for value in map(attrgetter(field.name), flat)], field.type) for field in _ATTACHMENT
+    ]
+    ends = accumulate(map(len, lists), initial=0)
+    return pa.ListArray.from_arrays(list(ends), pa.StructArray.from_arrays(members, fields=list(_ATTACHMENT)))
 
 
 def photos_table(photos: Iterable[Photo]) -> pa.Table:

@@ -72,6 +72,7 @@ def test_an_interrupted_collection_is_not_taken_for_the_whole(tmp_path: Path, mo
     path, run = export(tmp_path / "p.jsonl", list(range(10))), Run(tmp_path / "run")
     monkeypatch.setattr("hashtag_photos.stages.collect.PART_ROWS", 4)
     monkeypatch.setattr("hashtag_photos.stages.collect._CHUNK_ROWS", 4)
+    monkeypatch.setattr("hashtag_photos.stages.collect._LOOK_ROWS", 1)
     append, calls = Run.append, []
 
     def interrupted(self: Run, table: str, rows: object) -> None:
@@ -250,4 +251,4 @@ def test_progress_counts_what_there_is(tmp_path: Path) -> None:
     seen: list[tuple[str, int, int | None]] = []
     path = export(tmp_path / "p.jsonl", list(range(2500)))
     collect(Run(tmp_path / "run"), hp.sources.exported(path), progress=lambda *step: seen.append(step))
-    assert seen == [("collect", 1000, 2500, ""), ("collect", 2000, 2500, ""), ("collect", 2500, 2500)]
+    assert [step[1:3] for step in seen] == [(n, 2500) for n in (500, 1000, 1500, 2000, 2500, 2500)]

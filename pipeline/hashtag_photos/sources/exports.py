@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections import Counter
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -202,7 +202,7 @@ class Exported:
     def posts(self, visit: Visit = Visit()) -> Iterator[Post | Rejected]:  # noqa: B008  it is frozen
         last: Post | None = None
         for post in self._posts_by_line():
-            if isinstance(post, Post) and last is not None and (post.source, post.id) == (last.source, last.id):
+            if last is not None and post.__class__ is Post and post.id == last.id and post.source == last.source:
                 had = {same_picture(each.url) for each in last.attachments}
                 more = tuple(each for each in post.attachments if same_picture(each.url) not in had)
                 if more:  # a row per picture, as some exports have it: one post with all of them
@@ -230,7 +230,7 @@ class Exported:
 
     def _posts_by_line(self) -> Iterator[Post | Rejected]:
         read = self._format.read if self._format else self._reader()
-        anonymous: Counter[str] = Counter()
+        anonymous = _Anonymous()
         for record in records(self.path):
             if isinstance(record, Rejected):
                 yield record
@@ -242,17 +242,17 @@ class Exported:
                 yield Rejected(line=line, reason=str(error))
                 continue
             for post in found:
-                if post.id:
+                if isinstance(post, Rejected):  # one post of a record that has several
+                    yield replace(post, line=line)
+                elif post.id:
                     yield post
-                    continue
-                digest = _digest(values)  # neither id nor address: known by what is in it, and how often that came
-                anonymous[digest] += 1
-                yield replace(post, id=f"row-{digest}-{anonymous[digest]}")
+                else:
+                    yield replace(post, id=anonymous.name(values))
 
-    def _reader(self) -> Callable[[Any], Iterable[Post]]:
+    def _reader(self) -> Callable[[Any], Iterable[Post | Rejected]]:
         layouts: dict[tuple[str, ...], _Layout] = {}  # lines mostly share one set of columns
 
-        def read(values: Any) -> Iterable[Post]:
+        def read(values: Any) -> Iterable[Post | Rejected]:
             if not isinstance(values, Mapping):
                 hint = " (a list of posts becomes lines with: jq -c '.[]')" if isinstance(values, list) else ""
                 raise ValueError(f"not a JSON object{hint}")
@@ -274,9 +274,16 @@ class Exported:
         return nullcontext(Local(files=(Path(files),) if files else ()))
 
     def _post(self, values: Mapping[str, Any], layout: _Layout) -> Post:
+        columns = layout.columns
+
         def get(name: str) -> Any:
             """The field from the first of its columns that isn't empty."""
-            return next((values[column] for column in layout.columns[name] if not empty(values[column])), None)
+            for column in columns[name]:
+                value = values[column]
+                plain = value.__class__ is str and value and value[0] not in " [{\t\n"  # as most are
+                if plain or not empty(value):
+                    return value
+            return None
 
         created_at, time_problem = stated_time(get("created_at"))
         url = text(get("url"))
@@ -289,7 +296,7 @@ class Exported:
             time_problem=time_problem,
             text=text(get("text")),
             language=text(get("language")),
-            hashtags=tuple(hashtags(get("hashtags"))),
+            hashtags=hashtags(get("hashtags")),
             likes=count(get("likes")),
             reposts=count(get("reposts")),
             replies=count(get("replies")),
@@ -303,23 +310,22 @@ class Exported:
         items = media_items(media)
         alts = alt if isinstance(alt, list) else [alt] if alt is not None and len(items) == 1 else []
         for number, item in enumerate(items):
-            if isinstance(item, Mapping):
-                url, described = named(item, *_MEDIA_URL), named(item, *_MEDIA_ALT)
-            else:
-                url, described = item, alts[number] if number < len(alts) else None
             # an attachment without an address is still an attachment: the downloader says that it can't be had
-            size = item if isinstance(item, Mapping) else {}
+            if not isinstance(item, Mapping):
+                described = alts[number] if number < len(alts) else None
+                yield Attachment(url=self._address(text(item) or ""), alt=text(described))
+                continue
             yield Attachment(
-                url=self._address(text(url) or ""),
-                alt=text(described),
-                kind=text(size.get("type")),
-                width=count(size.get("width")),
-                height=count(size.get("height")),
+                url=self._address(text(named(item, *_MEDIA_URL)) or ""),
+                alt=text(named(item, *_MEDIA_ALT)),
+                kind=text(item.get("type")),
+                width=count(item.get("width")),
+                height=count(item.get("height")),
             )
 
     def _address(self, url: str) -> str:
         """Web addresses as they are; anything else is a local file, below the folder that the user named."""
-        if not url or re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:", url):
+        if not url or url.startswith("https://") or re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:", url):
             return url
         if url.startswith("//"):
             return f"https:{url}"
@@ -376,8 +382,25 @@ def _columns_of(field: str, columns: Iterable[str], named: Mapping[str, str]) ->
     return [by_plain_name[alias] for alias in ALIASES[field] if alias in by_plain_name]
 
 
-def _digest(values: Any) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
+class _Anonymous:
+    """Names for records with neither id nor address: by what is in them, and by how often that came before.
+
+    The counts are in a temporary database, on disk where they are many.
+    """
+
+    def __init__(self) -> None:
+        self._counts: sqlite3.Connection | None = None
+
+    def name(self, values: Any) -> str:
+        """The same each time the file is read, whatever stands around the record."""
+        if self._counts is None:
+            self._counts = sqlite3.connect("", isolation_level=None)
+            self._counts.execute("CREATE TABLE counts (digest TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID")
+            self._counts.execute("BEGIN")
+        digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        once_more = "INSERT INTO counts VALUES (?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n"
+        (count,) = self._counts.execute(once_more, (digest,)).fetchone()
+        return f"row-{digest}-{count}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -6,9 +6,10 @@ import ast
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -16,14 +17,20 @@ from dateutil import parser as dateparser
 
 from hashtag_photos.records import storable
 
+_BEFORE_ADDRESS = re.compile(r"[\s|,;]+(?=https?://)")
+_BETWEEN_NAMES = re.compile(r"[|;\n]")
+_DIVIDERS = frozenset(" \t\n|,;")
+_SECONDS = re.compile(r"\d{9,13}(\.\d+)?")
+_ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+\d\d")
 _FIRST_YEAR, _LAST_YEAR = 1990, 2100  # before the web, and after anybody's time: not when a post was made
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _X_TIME = "%a %b %d %H:%M:%S %z %Y"  # Tue Apr 22 17:55:01 +0000 2014
 
 
 def empty(value: Any) -> bool:
     """Whether a cell or a member says nothing."""
     if isinstance(value, str):
-        return value.strip() in ("", "[]", "{}")
+        return not value or value.isspace() or value.strip() in ("[]", "{}")
     return value is None or value in ([], {}, ()) or (isinstance(value, float) and math.isnan(value))
 
 
@@ -34,8 +41,10 @@ def media_items(media: Any) -> list[Any]:
         media = media.strip()
         if media[:1] in ("[", "{"):
             return media_items(literal(media))
-        divider = r"[\s|,;]+(?=https?://)" if "://" in media else r"[|;\n]"
-        media = [part.strip(" |,;\n\t") for part in re.split(divider, media)]
+        if _DIVIDERS.isdisjoint(media):
+            return [media] if media else []
+        divider = _BEFORE_ADDRESS if "://" in media else _BETWEEN_NAMES
+        media = [part.strip(" |,;\n\t") for part in divider.split(media)]
     if isinstance(media, Mapping):
         keys = media.get("media_keys")
         media = [{"media_key": key} for key in keys] if isinstance(keys, list) else [media]
@@ -70,12 +79,13 @@ def stated_time(value: Any) -> tuple[datetime | None, str | None]:
             time = value
         elif isinstance(value, bool):
             raise ValueError
-        elif isinstance(value, int | float) or re.fullmatch(r"\d{9,13}(\.\d+)?", str(value)):
+        elif isinstance(value, (int, float)) or _SECONDS.fullmatch(str(value)):
             number = float(value)
             time = datetime.fromtimestamp(number / 1000 if number > 1e11 else number, UTC)
         else:
             time = _parsed_time(str(value))
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if time.tzinfo is not UTC:
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
             raise ValueError
         return time, None
@@ -111,55 +121,66 @@ def _zone(name: str | None, offset: int | None) -> tzinfo | None:
 
 def text(value: Any) -> str | None:
     """A value as text; None for nothing, for blanks, and for lists and objects."""
-    if value is None or isinstance(value, dict | list):
+    if isinstance(value, str):
+        value = value.strip()
+        return (value if value.isascii() else storable(value)) or None
+    if value is None or isinstance(value, (dict, list)):
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # an id that went through a spreadsheet
-    return storable(str(value).strip()) or None
+    return str(value)
 
 
 def ident(value: Any) -> str | None:
     """An id as text. One that lost its last digits would make different posts one: better no post than a wrong one."""
-    if str(value).strip().lower() in ("nan", "none", "null"):
+    stated = str(value).strip()
+    if not stated.isdigit() and stated.lower() in ("nan", "none", "null"):
         return None
-    if isinstance(value, float):
-        rounded = abs(value) >= 2**53
-    else:
-        rounded = re.fullmatch(r"\d([.,]\d+)?[eE]\+\d\d", str(value).strip()) is not None
-    if rounded:
+    if abs(value) >= 2**53 if isinstance(value, float) else _ROUNDED.fullmatch(stated):
         raise ValueError(f"id {value} has lost its last digits, as in a spreadsheet: export again with ids as text")
     return text(value)
 
 
 def count(value: Any) -> int | None:
     """A count of likes, pixels and the like, if it is one; 1,234 as people write it too."""
-    if isinstance(value, bool):
+    if isinstance(value, str):
+        return _count_of(value)
+    if value is None or isinstance(value, bool):
         return None
+    return value if isinstance(value, int) and abs(value) < 2**63 else _count_of(str(value))
+
+
+@lru_cache(maxsize=100_000)
+def _count_of(stated: str) -> int | None:
     try:
-        count = value if isinstance(value, int) else int(float(str(value).replace(",", "")))
+        number = int(float(stated.replace(",", "")))
     except (ValueError, OverflowError):
         return None
-    return count if abs(count) < 2**63 else None
+    return number if abs(number) < 2**63 else None
 
 
 def truth(value: Any) -> bool | None:
     """Yes or no, if it says so."""
-    if value is None or isinstance(value, bool):
-        return value
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
-        str(value).strip().lower()
-    )
+    return value if value is None or isinstance(value, bool) else _TRUTHS.get(str(value).strip().lower())
 
 
-def hashtags(value: Any) -> Iterator[str]:
+def hashtags(value: Any) -> tuple[str, ...]:
     """Hashtags without their #, from a list of names or objects, or from a cell that joins them."""
     if isinstance(value, str):
-        with suppress(ValueError):
-            value = literal(value) if value.lstrip().startswith("[") else re.split(r"[\s,;|]+", value)
-    for item in value if isinstance(value, list) else ():
-        tag = text(named(item, "text", "tag", "name"))
-        if tag:
-            yield tag.lstrip("#")
+        return _hashtags_of(value)
+    if not isinstance(value, list):
+        return ()
+    return tuple(tag.lstrip("#") for item in value if (tag := text(named(item, "text", "tag", "name"))))
+
+
+@lru_cache(maxsize=10_000)
+def _hashtags_of(cell: str) -> tuple[str, ...]:
+    if cell.lstrip().startswith("["):
+        try:
+            return hashtags(literal(cell))
+        except ValueError:
+            return ()
+    return tuple(tag.lstrip("#") for tag in re.split(r"[\s,;|]+", cell) if tag)
 
 
 def named(value: Any, *names: str) -> Any:

@@ -218,12 +218,19 @@ def _csv_rows(path: str) -> Iterator[Record]:
                 continue
             if len(row) != len(header):
                 yield Rejected(line=line, reason=f"{len(row)} cells under {len(header)} columns")
-            elif not all(map(str.isascii, row)) and any(
-                "\udc80" <= letter <= "\udcff" for cell in row for letter in cell if letter > "\x7f"
-            ):
+            elif not _is_text(row):
                 yield Rejected(line=line, reason="not UTF-8 text (save it as UTF-8)")
             else:
                 yield line, dict(zip(header, row, strict=True))
+
+
+def _is_text(row: list[str]) -> bool:
+    """Whether no byte of a row was other than UTF-8."""
+    try:
+        "".join(row).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parquet_rows(path: str) -> Iterator[Record]:

@@ -17,7 +17,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -39,6 +39,7 @@ PART_ROWS = 50_000
 PART_SECONDS = 30.0  # at most so much is asked for again after a kill
 MAX_WAIT = 3600.0
 _CHUNK_ROWS = 2_000
+_LOOK_ROWS = 500  # how often it is looked whether there is something to write or to show
 _INTERRUPTED = "interrupted: run it again to go on"
 _AHEAD = timedelta(days=1)  # clocks and time zones differ by that much
 
@@ -198,22 +199,20 @@ class _Collection:
         if self._ended is not None:
             raise self._ended
         for number, item in enumerate(self._items, start=1):
-            self._waited = 0.0
             if isinstance(item, Bookmark):
                 self._bookmark = item.at
-                if self._full:
-                    raise Stopped(_limited(self._limit))
-            elif isinstance(item, Rejected):
+            if isinstance(item, Rejected):
                 self._reject(item)
-            elif self._full:
+            elif self._limit is not None and self._full:  # a bookmark says, as a post does, that there is more
                 raise Stopped(_limited(self._limit))
-            else:
+            elif isinstance(item, Post):
                 self._take(item)
-            rows = len(self._chunk) + _CHUNK_ROWS * len(self._chunks)
-            if rows >= PART_ROWS or time.monotonic() - self._flushed > PART_SECONDS:
-                self._flush()
-            if number % 1000 == 0 or isinstance(item, Bookmark):
+            if number % _LOOK_ROWS == 0 or isinstance(item, Bookmark):
+                self._waited = 0.0
                 self._show()
+                rows = len(self._chunk) + _CHUNK_ROWS * len(self._chunks)
+                if rows >= PART_ROWS or time.monotonic() - self._flushed > PART_SECONDS:
+                    self._flush()
 
     @property
     def _full(self) -> bool:
@@ -224,7 +223,7 @@ class _Collection:
         if met is None or not (met.now or self._goes_on):
             self._record["posts"] += 1
         if met is None:
-            self._chunk.append(self._stored(post))
+            self._chunk.append(post)
             if len(self._chunk) >= _CHUNK_ROWS:
                 self._pack()
         elif not met.shows:
@@ -233,19 +232,24 @@ class _Collection:
         elif met.now:
             self._record["repeated"] += 1
 
-    def _stored(self, post: Post) -> Post:
+    def _table(self, posts: list[Post]) -> pa.Table:
+        """Posts as they are stored: flagged where their time can't be, and without people unless they are kept."""
         now = datetime.now(UTC)
-        collected_at = post.collected_at or now
-        changes: dict[str, Any] = {"collected_at": collected_at}
-        if post.created_at is not None and post.created_at > collected_at + _AHEAD:
-            changes["created_at"] = None
-            changes["time_problem"] = f"after it was collected: {post.created_at.isoformat()}"
+        instead: dict[str, list[Any]] = {"collected_at": [post.collected_at or now for post in posts]}
+        late = [
+            post.created_at is not None and post.created_at > collected_at + _AHEAD
+            for post, collected_at in zip(posts, instead["collected_at"], strict=True)
+        ]
+        if any(late):
+            marked = list(zip(posts, late, strict=True))
+            instead["created_at"] = [None if wrong else post.created_at for post, wrong in marked]
+            instead["time_problem"] = [
+                f"after it was collected: {post.created_at}" if wrong else post.time_problem for post, wrong in marked
+            ]
         if self._authors is not None:
-            if post.author:
-                changes["author"] = self._authors.of(post.source, post.author)
-            if post.extra:
-                changes["extra"] = without_people(post.extra)
-        return replace(post, **changes)
+            instead["author"] = [post.author and self._authors.of(post.source, post.author) for post in posts]
+            instead["extra"] = [post.extra and without_people(post.extra) for post in posts]
+        return posts_table(posts, **instead)
 
     def _reject(self, rejected: Rejected) -> None:
         self._record["rejected"] += 1
@@ -253,7 +257,7 @@ class _Collection:
 
     def _pack(self) -> None:
         if self._chunk:
-            self._chunks.append(posts_table(self._chunk))
+            self._chunks.append(self._table(self._chunk))
             self._chunk.clear()
 
     def _flush(self) -> None:
@@ -340,11 +344,10 @@ class _Known:
     def meet(self, post: Post) -> _Met | None:
         """What is known of a post; from now on it is known."""
         key, shows = _digest(post.source, post.id), _shows(each.url for each in post.attachments)
-        row = self._database.execute("SELECT shows, now FROM known WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            self._database.execute("INSERT INTO known VALUES (?, ?, 1)", (key, shows))
+        if self._database.execute("INSERT OR IGNORE INTO known VALUES (?, ?, 1)", (key, shows)).rowcount:
             self.count += 1
             return None
+        row = self._database.execute("SELECT shows, now FROM known WHERE key = ?", (key,)).fetchone()
         if not row[1]:
             self._database.execute("UPDATE known SET now = 1 WHERE key = ?", (key,))
         return _Met(shows=row[0] == shows, now=bool(row[1]))
@@ -358,7 +361,7 @@ class _Known:
 
 
 def _digest(source: str, post_id: str) -> bytes:
-    return blake2b(storable(f"{source}\0{post_id}").encode(), digest_size=16).digest()
+    return blake2b(f"{source}\0{post_id}".encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 def _shows(urls: Iterable[str]) -> int:

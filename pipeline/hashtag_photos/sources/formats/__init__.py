@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hashtag_photos.records import Post
+from hashtag_photos.records import Post, Rejected
 
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
     """An export format. `name` is what --format takes, `title` is for people.
 
-    `matches` says of one record whether it is of this format; `read` gives its posts, or raises ValueError.
+    `matches` says of one record whether it is of this format; `read` gives its posts, or raises ValueError. Where a
+    record has several posts, those that can't be read are Rejected.
     """
 
     name: str
     title: str
     matches: Callable[[Any], bool]
-    read: Callable[[Any], Iterable[Post]]
+    read: Callable[[Any], Iterable[Post | Rejected]]

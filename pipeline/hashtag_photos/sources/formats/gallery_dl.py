@@ -148,7 +148,7 @@ def _twitter_post(meta: Meta) -> Post:
         created_at=_date(meta.get("date")),
         text=text(meta.get("content")),
         language=text(meta.get("lang")),
-        hashtags=tuple(hashtags(meta.get("hashtags"))),
+        hashtags=hashtags(meta.get("hashtags")),
         likes=stated_count(meta.get("favorite_count")),
         reposts=stated_count(meta.get("retweet_count")),
         replies=stated_count(meta.get("reply_count")),
@@ -183,7 +183,7 @@ def _instagram_post(meta: Meta) -> Post:
         author=text(meta.get("username")) or text(meta.get("owner_id")),
         created_at=_date(meta.get("post_date")) or _date(meta.get("date")),
         text=text(meta.get("description")),
-        hashtags=tuple(hashtags(meta.get("tags"))),
+        hashtags=hashtags(meta.get("tags")),
         likes=stated_count(meta.get("likes")) or None,  # 0 is also what gallery-dl writes for a hidden count
         extra=beyond(
             meta,
@@ -221,7 +221,7 @@ def _bluesky_post(meta: Meta) -> Post:
     of_record = {"labels": labels} if isinstance(labels, Mapping) else {}  # the author's own stand in the record
     of_view = {"labels": labels} if isinstance(labels, list) else {}
     post = bluesky.post({**rest, **of_view, "uri": uri, "author": author, "record": {**record, **of_record}})
-    return replace(post, hashtags=post.hashtags or tuple(hashtags(meta.get("hashtags"))))
+    return replace(post, hashtags=post.hashtags or hashtags(meta.get("hashtags")))
 
 
 def _bluesky_file(meta: Meta) -> Attachment:
@@ -273,7 +273,7 @@ def _mastodon_post(meta: Meta) -> Post:
         edited_at=stated_time(meta.get("edited_at"))[0],
         text=plain(shown.get("content")),
         language=text(shown.get("language")),
-        hashtags=tuple(hashtags(shown.get("tags"))),
+        hashtags=hashtags(shown.get("tags")),
         likes=stated_count(meta.get("favourites_count")),
         reposts=stated_count(meta.get("reblogs_count")),
         replies=stated_count(meta.get("replies_count")),
@@ -387,7 +387,7 @@ def _any_post(meta: Meta) -> Post:
         time_problem=time_problem,
         text=text(stated["text"]),
         language=text(stated["language"]),
-        hashtags=tuple(hashtags(stated["hashtags"])),
+        hashtags=hashtags(stated["hashtags"]),
         likes=stated_count(stated["likes"]),
         extra=beyond(meta, *_READ, *member.values()),
     )

@@ -43,7 +43,7 @@ def post(values: Mapping[str, Any]) -> Post:
         created_at=created_at,
         time_problem=time_problem,
         text=_text(values) or text("\n\n".join(filter(None, map(_text, trail)))),
-        hashtags=tuple(hashtags(listed(values, "tags"))),
+        hashtags=hashtags(listed(values, "tags")),
         likes=stated_count(values.get("like_count")),
         reposts=stated_count(values.get("reblog_count")),
         replies=stated_count(values.get("reply_count")),

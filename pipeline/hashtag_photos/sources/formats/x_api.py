@@ -10,7 +10,7 @@ import html
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hashtag_photos.records import Attachment, Post
+from hashtag_photos.records import Attachment, Post, Rejected
 from hashtag_photos.sources.fields import beyond, count, dig, ident, stated_time, text, truth
 from hashtag_photos.sources.formats import Format
 
@@ -176,14 +176,17 @@ def _is_flat(record: Mapping[str, Any]) -> bool:
     )
 
 
-def _read(record: Mapping[str, Any]) -> Iterator[Post]:
+def _read(record: Mapping[str, Any]) -> Iterator[Post | Rejected]:
     if not _is_page(record):
         yield post(record, members(None))
         return
     includes = members(record.get("includes"))
     retrieved = dig(record, "__twarc", "retrieved_at")
     for values in page_posts(record):
-        yield post({**values, "__twarc": {"retrieved_at": retrieved}} if retrieved else values, includes)
+        try:
+            yield post({**values, "__twarc": {"retrieved_at": retrieved}} if retrieved else values, includes)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            yield Rejected(line=None, reason=f"post {text(values.get('id'))}: {error}")
 
 
 FORMATS = (Format(name="x-api", title="X API v2 (pages, twarc, 4CAT)", matches=_matches, read=_read),)

@@ -127,7 +127,7 @@ def _text(values: Mapping[str, Any]) -> str | None:
     return None if whole is None else html.unescape(whole)
 
 
-def _hashtags(values: Mapping[str, Any]) -> Iterator[str]:
+def _hashtags(values: Mapping[str, Any]) -> tuple[str, ...]:
     in_note = listed(_note(values), "entity_set", "hashtags")
     return hashtags(in_note or listed(values, "legacy", "entities", "hashtags"))
 
