@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, command, outside_make, picture
+from live_servers import mastodon, serving, status
 
 GOOD_POST = json.dumps({"id": 1, "media": ["http://nowhere.invalid/1.jpg"]}) + "\n"
 
@@ -106,6 +108,56 @@ def test_what_contradicts_the_run_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_other_posts_contradict_the_run_and_are_added_by_collect(place: Path) -> None:
+    (place / "other.jsonl").write_text('{"id": 77, "media": ["http://127.0.0.1/a.jpg"], "source": "x"}\n')
+    words = ("--model", "tiny", "--run", "run")
+    assert command("run", "--posts", "good.jsonl", *words, cwd=place).returncode == 0
+    refused = command("run", "--posts", "other.jsonl", *words, cwd=place)
+    assert refused.returncode == 2
+    assert "or add to it with the command collect" in refused.stderr
+    added = command("collect", "run", "--posts", "other.jsonl", cwd=place)
+    assert added.returncode == 0, added.stderr
+    assert "collect    1 new post, " in added.stdout
+    done = command("run", "--run", "run", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "good.jsonl and posts of" in done.stdout
+
+
+def test_another_place_for_the_same_hashtag_is_added_and_other_days_are_not(place: Path) -> None:
+    with serving(mastodon([status(n) for n in range(5)])) as one, serving(mastodon([status(7)])) as other:
+        words = ("run", "--hashtag", "dike", "--model", "tiny")
+        first = command(*words, "--source", f"mastodon:{one.base}", cwd=place)
+        assert first.returncode == 0, first.stderr
+        assert "runs/dike is new: #dike on 127.0.0.1" in first.stdout
+        second = command(*words, "--source", f"mastodon:{other.base}", cwd=place)
+        assert second.returncode == 0, second.stderr
+        assert "collect    1 new post, 6 in all" in second.stdout
+        third = command(*words, "--source", f"mastodon:{one.base}", "--since", "2026-01-01", cwd=place)
+        assert third.returncode == 2
+        assert "and is now asked for #dike on 127.0.0.1" in third.stderr
+        asked = len(one.asked) + len(other.asked)
+        again = command("run", "--run", "runs/dike", cwd=place)
+        assert "collect    nothing to do: 0 new posts, 6 in all" in again.stdout
+        assert len(one.asked) + len(other.asked) == asked
+
+
+def test_wrong_words_for_a_search(place: Path) -> None:
+    before = sorted(place.rglob("*"))
+    for words, message in [
+        (["--hashtag", "dike"], "say where to search: --source"),
+        (["--source", "bluesky"], "give the hashtag with --hashtag"),
+        (["--since", "2014-01-01"], "give the hashtag with --hashtag"),
+        (["--format", "minet"], "give it with --posts"),
+        (["--posts", "good.jsonl", "--format", "nope"], "the formats are columns, zeeschuimer"),
+        (["--hashtag", "dike", "--source", "x"], "X_BEARER_TOKEN is not set"),
+        (["--hashtag", "dike", "--source", "x", "--limit", "0"], "--limit"),
+    ]:
+        done = command("run", *words, "--model", "tiny", cwd=place)
+        assert (done.returncode, done.stdout) == (2, ""), done.stdout
+        assert message in done.stderr
+    assert sorted(place.rglob("*")) == before
+
+
 def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     code = """
 import sys
@@ -148,6 +200,10 @@ def test_each_make_variable_is_an_option_of_the_same_name() -> None:
     assert make("RUN=it's").endswith(r"run --run 'it'\''s'")
     assert make("RETRY=1").endswith("run --retry")
     assert make("RETRY=0").endswith("hashtag-photos run")
+    several = make("HASHTAG=myNYPD", "SOURCE=mastodon:mastodon.social,x", "MAX_WAIT=60", "KEEP_AUTHORS=1")
+    assert shlex.split(several)[1:] == shlex.split(
+        "run --hashtag myNYPD --keep-authors --max-wait 60 --source mastodon:mastodon.social,x"
+    )
     assert make("PYTHON=python3", "LABLES=x").endswith("run --lables 'x'"), "a misspelt one is not left out in silence"
 
 

@@ -15,6 +15,7 @@ from hashtag_photos.labels import find_labels, label_set_presets
 from hashtag_photos.models import presets
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.sources.exports import ALIASES
+from hashtag_photos.sources.formats.known import FORMATS
 
 README = (REPOSITORY / "README.md").read_text()
 ARCHITECTURE = (REPOSITORY / "ARCHITECTURE.md").read_text()
@@ -43,10 +44,11 @@ def test_documented_options_exist() -> None:
 
 
 def test_documented_variables_are_options_of_the_run() -> None:
-    used = set(re.findall(r"\b([A-Z]{3,})=", README))
-    assert used >= {"POSTS", "IMAGES", "MODEL", "LABELS", "RUN", "DEVICE", "COLUMNS", "FILES", "RETRY"}
+    used = set(re.findall(r"\b([A-Z][A-Z_]{2,})=", README))
+    assert used >= {"POSTS", "IMAGES", "MODEL", "LABELS", "RUN", "DEVICE", "COLUMNS", "FILES"}
+    assert used >= {"HASHTAG", "SOURCE", "SINCE", "UNTIL", "LIMIT", "MAX_WAIT", "KEEP_AUTHORS"}
     for name in used:
-        assert f"--{name.lower()}" in help_of("run")
+        assert f"--{name.lower().replace('_', '-')}" in help_of("run")
 
 
 def test_documented_targets_exist() -> None:
@@ -56,7 +58,7 @@ def test_documented_targets_exist() -> None:
 
 
 def test_every_status_and_field_is_documented() -> None:
-    for name in [*PhotoStatus, *ALIASES, *presets(), *label_set_presets()]:
+    for name in [*PhotoStatus, *ALIASES, *presets(), *label_set_presets(), *FORMATS, "columns"]:
         assert name == "ok" or f"`{name}`" in README, name
 
 

@@ -181,6 +181,7 @@ import os, signal, sys
 from hashtag_photos.storage import Storage
 from hashtag_photos.stages import collect, download, embed
 collect.PART_ROWS, download.PART_ROWS, embed.PART_ROWS = 30, 20, 32
+collect._CHUNK_ROWS = collect._LOOK_ROWS = 10
 publish, left = Storage._publish, int(sys.argv.pop(1))
 def killed(temporary, target):
     global left
@@ -199,7 +200,7 @@ main()
 def test_killed_anywhere_it_goes_on_to_the_same_tally(tmp_path: Path, runs: Path, first: str) -> None:
     """Killed with -9 just before the nth file becomes visible, from the first run.json to the report."""
     reached = set()
-    for moment in (1, 4, 6, 50, 110, 113, 115, 117, 120):
+    for moment in (1, 5, 8, 11, 60, 113, 115, 117, 119, 122):
         folder = tmp_path / str(moment)
         folder.mkdir()
         words = [sys.executable, "-c", KILLER, str(moment), "run", "--run", "sample"]

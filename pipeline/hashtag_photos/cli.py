@@ -49,11 +49,14 @@ Sources = Annotated[
 Since = Annotated[str | None, typer.Option(help="The first day of the search, or a time in UTC.", show_default=False)]
 Until = Annotated[str | None, typer.Option(help="The last day of the search, or a time in UTC.", show_default=False)]
 Limit = Annotated[
-    int | None, typer.Option(help="At most so many posts of each source. Default: all.", show_default=False)
+    int | None,
+    typer.Option(help="At most so many posts of each source. Default: all.", show_default=False, min=1),
 ]
 MaxWait = Annotated[
     float | None,
-    typer.Option(help="Seconds to wait at most when a server limits its rate. Default: 3600.", show_default=False),
+    typer.Option(
+        help="Seconds to wait at most when a server limits its rate. Default: 3600.", show_default=False, min=0
+    ),
 ]
 KeepAuthors = Annotated[bool, typer.Option("--keep-authors", help="Store authors' names, not pseudonyms.")]
 Posts = Annotated[
@@ -125,17 +128,18 @@ def run(
     folder.check(model=asked["model"], labels=asked["labels"], keep_authors=keep_authors or None)
     check_question(folder, classifier)
     _check_device(device)
-    if not folder.exists:
+    if "collect" not in folder.stages:
         for each in sources:
             each.check()
     _say_what(folder, sources, classifier)
     if not folder.exists:
         folder.storage.check_writable()
-        with bars() as progress:  # what can't be loaded is said now, not after an hour of downloads
-            progress("load model", 0, None)
-            _ = classifier.encoder
     with bars() as progress:
         collecting = _begin(folder, sources, progress, limit, max_wait, keep_authors, must=bool(given))
+        if not folder.exists:  # a model that can't be loaded is said now, not after an hour of downloads
+            progress("load model", 0, None)
+            _ = classifier.encoder
+            progress("load model", 1, 1)
         with folder.writing():
             _remember(folder, sources, classifier)
             for go_on in collecting:
@@ -170,9 +174,10 @@ def collect(
     folder = Run(run)
     given = _given(hashtag, source, since, until, posts, format, columns, files, images)
     sources = _as_before(given, _remembered(folder)) or _remembered(folder) or [_sample()]
+    _say_recognised(folder, sources)
     with bars() as progress:
-        for each in _begin(folder, sources, progress, limit, max_wait, keep_authors, must=True):
-            _say_collected(each())
+        for go_on in _begin(folder, sources, progress, limit, max_wait, keep_authors, must=True):
+            _say_collected(go_on())
 
 
 @app.command()
@@ -420,7 +425,7 @@ def _begin(
 
 
 def _say_collected(done: Collected) -> None:
-    rejected = f", {many(done.rejected, 'unreadable line')} (see rejected.csv)" if done.rejected else ""
+    rejected = f", {many(done.rejected, 'line')} left out (see rejected.csv)" if done.rejected else ""
     repeated = f", {many(done.repeated, 'repeat')}" if done.repeated else ""
     tell(f"collect    {nothing_or(done.new, 'new post')}, {done.new + done.had:,} in all{repeated}{rejected}")
     for each in done.incomplete:
@@ -478,10 +483,19 @@ def _finish(folder: Run, model: str | None, labels: str | None) -> None:
 def _say_what(folder: Run, sources: list[Source], classifier: Classifier) -> None:
     verb = "goes on" if folder.exists else "is new"
     tell(f"{shown_path(folder.location)} {verb}: {_titles(sources)}")
-    for each in sources:
-        if "collect" not in folder.stages and each.recognised:
-            tell(f"recognised as {each.recognised}")
+    _say_recognised(folder, sources)
     tell(f"model {classifier.model.name}, label set {classifier.labels.name}\n")
+
+
+def _say_recognised(folder: Run, sources: list[Source]) -> None:
+    """What an export was recognised as, where that was not known yet."""
+    known = {each["title"] for each in folder.stages.get("collect", {}).get("sources", ())}
+    for each in sources:
+        if each.title in known:
+            continue
+        each.check()
+        if each.recognised:
+            tell(f"{each.title} are read as {each.recognised}")
 
 
 def _say_missing(folder: Run, done: Downloaded) -> None:

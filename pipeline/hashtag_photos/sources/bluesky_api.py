@@ -29,6 +29,7 @@ from hashtag_photos.sources.live import (
     period,
     same_hashtag,
     server_address,
+    what_failed,
 )
 from hashtag_photos.sources.visit import Bookmark, Visit
 
@@ -136,12 +137,12 @@ class Bluesky(Search):
                 raise Refused(f"it refuses BLUESKY_HANDLE with BLUESKY_APP_PASSWORD ({error})") from None
             raise Refused(f"it answered {error}") from None
         except exceptions.NetworkError as error:
-            raise Trouble(f"no answer ({error or 'connection lost'})") from None
+            raise Trouble(f"no answer: {what_failed(error)}") from None
         except exceptions.RequestException as error:
             status = error.response.status_code if error.response else 0
             raise (Trouble if status >= 500 else Refused)(f"it answered {error}") from None
         except (httpx.HTTPError, ValueError) as error:
-            raise Trouble(f"no answer that can be used ({type(error).__name__})") from None
+            raise Trouble(f"no answer: {what_failed(error)}") from None
 
 
 def dig_error(error: Any) -> Any:

@@ -132,7 +132,7 @@ class Exported:
 
     @property
     def recognised(self) -> str | None:
-        return f"{self._format.title} ({self._format.name})" if self._format else None
+        return f"{self._format.name}: {self._format.title}" if self._format else None
 
     @property
     def format_title(self) -> str:

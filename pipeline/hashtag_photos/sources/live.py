@@ -276,6 +276,27 @@ def _short(time: str) -> str:
     return time.replace("T00:00:00", "").replace("+00:00", "").replace("T", " ")
 
 
+def what_failed(error: BaseException) -> str:
+    """Why there was no answer, in words, from what a library wraps around the operating system's error."""
+    import socket
+    import ssl
+
+    cause: BaseException | None = error
+    while cause is not None:
+        for kind, words in (
+            (socket.gaierror, "no such server, or no network"),
+            (ssl.SSLCertVerificationError, "its certificate is not valid"),
+            (ConnectionRefusedError, "it refuses the connection"),
+            (ConnectionError, "the connection was lost"),
+            (TimeoutError, f"none within {TIMEOUT:.0f} s"),
+        ):
+            if isinstance(cause, kind):
+                return words
+        cause = getattr(cause, "reason", None) or cause.__cause__ or cause.__context__
+        cause = cause if isinstance(cause, BaseException) else None
+    return type(error).__name__
+
+
 def wait_until(reset: float | None, date_header: str | None) -> float | None:
     """Seconds until a moment that a server states, by the server's own clock where it says what that is."""
     from email.utils import parsedate_to_datetime

@@ -26,6 +26,7 @@ from hashtag_photos.sources.live import (
     clean_hashtag,
     period,
     server_address,
+    what_failed,
 )
 from hashtag_photos.sources.visit import Bookmark, Stopped, Visit
 
@@ -97,7 +98,7 @@ class Mastodon(Search):
         except library.MastodonRatelimitError:
             raise Limited(_seconds_to_wait(client), "too many requests (429)") from None
         except library.MastodonNetworkError as error:
-            raise Trouble(f"no answer ({_words(error)})") from None
+            raise Trouble(f"no answer: {what_failed(error)}") from None
         except library.MastodonServerError as error:
             raise Trouble(f"the server is in trouble ({_words(error)})") from None
         except library.MastodonAPIError as error:

@@ -31,6 +31,7 @@ from hashtag_photos.sources.live import (
     period,
     server_address,
     wait_until,
+    what_failed,
 )
 from hashtag_photos.sources.visit import Bookmark, Stopped, Visit
 
@@ -100,7 +101,7 @@ class _Api:
         except requests.HTTPError:
             self._explain(self._response)
         except (requests.RequestException, ValueError) as error:
-            raise Trouble(f"no answer that can be used ({type(error).__name__})") from None
+            raise Trouble(f"no answer: {what_failed(error)}") from None
         try:
             answer = self._response.json()
         except ValueError:

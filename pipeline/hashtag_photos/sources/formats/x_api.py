@@ -59,7 +59,6 @@ def post(values: Mapping[str, Any], includes: Mapping[str, Mapping[str, Any]]) -
     original, original_id = _original(values, includes)
     shown = values if original is None else original
     created_at, time_problem = stated_time(values.get("created_at"))
-    metrics = values.get("public_metrics") or {}
     extra = beyond(values, *_READ)
     if references := [
         {"type": each.get("type"), "id": each.get("id")}
@@ -77,9 +76,9 @@ def post(values: Mapping[str, Any], includes: Mapping[str, Mapping[str, Any]]) -
         text=_text(shown) if shown is not values and _text(shown) else _text(values),
         language=text(values.get("lang")),
         hashtags=tuple(_hashtags(shown)),
-        likes=count(metrics.get("like_count")),
-        reposts=count(metrics.get("repost_count", metrics.get("retweet_count"))),
-        replies=count(metrics.get("reply_count")),
+        likes=count(dig(values, "public_metrics", "like_count")),
+        reposts=_reposts(values.get("public_metrics")),
+        replies=count(dig(values, "public_metrics", "reply_count")),
         sensitive=truth(values.get("possibly_sensitive")),
         repost_of=original_id,
         attachments=tuple(_attachments(shown, includes) or _attachments(values, includes)),
@@ -97,6 +96,11 @@ def lacking_media(values: Mapping[str, Any], includes: Mapping[str, Mapping[str,
         return original_id
     keys = dig(original, "attachments", "media_keys") or []
     return original_id if any(isinstance(key, str) and key not in includes["media"] for key in keys) else None
+
+
+def _reposts(metrics: Any) -> int | None:
+    found = count(dig(metrics, "repost_count"))
+    return count(dig(metrics, "retweet_count")) if found is None else found
 
 
 def _references(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
