@@ -2,6 +2,8 @@ import csv
 import gzip
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -252,3 +254,38 @@ def test_progress_counts_what_there_is(tmp_path: Path) -> None:
     path = export(tmp_path / "p.jsonl", list(range(2500)))
     collect(Run(tmp_path / "run"), hp.sources.exported(path), progress=lambda *step: seen.append(step))
     assert [step[1:3] for step in seen] == [(n, 2500) for n in (500, 1000, 1500, 2000, 2500, 2500)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["csv", "json", "anonymous", "rejected"])
+def test_memory_is_flat(tmp_path: Path, kind: str) -> None:
+    """Five times the lines take about the same memory, and less than 400 MB."""
+    script = """
+import resource, sys
+import hashtag_photos as hp
+hp.collect(hp.Run(sys.argv[2]), hp.sources.exported(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    peaks = []
+    for lines in (60_000, 300_000):
+        path = tmp_path / f"{lines}.{'json' if kind == 'json' else 'csv'}"
+        with path.open("w") as file:
+            if kind == "json":
+                file.write("[\n")
+                file.writelines(
+                    f'{{"id": "{n}", "text": "post {n}", "media": ["https://a.example/{n}.jpg"]}}'
+                    f"{',' if n < lines - 1 else ']'}\n"
+                    for n in range(lines)
+                )
+            else:
+                file.write("id,text,media\n")
+                for n in range(lines):
+                    post_id = "" if kind == "anonymous" else "1.78E+18" if kind == "rejected" and n else str(n)
+                    file.write(f"{post_id},post {n},https://a.example/{n}.jpg\n")
+        words = [sys.executable, "-c", script, str(path), str(tmp_path / f"run-{lines}")]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=200)
+        peaks.append(float(done.stdout))
+        posts = Run(tmp_path / f"run-{lines}").stages["collect"]["posts"]
+        assert posts == (1 if kind == "rejected" else lines)
+    assert peaks[1] < 400
+    assert peaks[1] < peaks[0] + 80, peaks
