@@ -19,22 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-COLUMNS = [
-    "id",
-    "url",
-    "author",
-    "created_at",
-    "text",
-    "language",
-    "hashtags",
-    "likes",
-    "reposts",
-    "replies",
-    "sensitive",
-    "media_url",
-    "alt",
-    "views",
-]
+COLUMNS = (
+    *("id", "url", "author", "created_at", "text", "language", "hashtags", "likes", "reposts", "replies", "sensitive"),
+    *("media_url", "alt", "views"),
+)
 
 
 def write_posts(path: Path, lines: int) -> None:
