@@ -131,6 +131,10 @@ def test_every_number_stands_beside_its_denominator() -> None:
         assert words.replace(" ", "") in shown.replace(" ", ""), words
 
 
+def test_sentences_are_apart() -> None:
+    assert not re.findall(r"[a-z)][.!?][A-Z0-9]", text(page()).replace("tally-by-source.csv", "").replace(".json", ""))
+
+
 def test_days_without_posts_are_shown_as_such() -> None:
     html = page()
     assert all(day in html for day in ("2014-04-22", "2014-04-23", "2014-04-24"))
