@@ -255,9 +255,9 @@ def _given(
         raise UsageError("--columns, --files and --format say how to read an export: give it with --posts")
     if hashtag is None and (source is not None or since is not None or until is not None):
         raise UsageError("--source, --since and --until belong to a search: give the hashtag with --hashtag")
-    if hashtag is not None and source is None:
-        raise UsageError("say where to search: --source mastodon:SERVER (such as mastodon:mastodon.social), bluesky, x")
     places = [place for place in (source or "").split(",") if place.strip()]
+    if hashtag is not None and not places:
+        raise UsageError("say where to search: --source mastodon:SERVER (such as mastodon:mastodon.social), bluesky, x")
     given: list[Source] = [sources.search(place, hashtag or "", since=since, until=until) for place in places]
     if posts is not None:
         given.append(sources.exported(posts, columns=_columns(columns), files=files, format=format))
@@ -404,7 +404,7 @@ def _begin(
 
     A run goes on without a source that isn't there any more, unless it `must` be: what was collected is had.
     """
-    from hashtag_photos.stages.collect import MAX_WAIT, begin
+    from hashtag_photos.stages.collect import MAX_WAIT, begin, leave_out
 
     asked = {
         "limit": limit,
@@ -421,6 +421,7 @@ def _begin(
         except SourceError as error:
             had = folder.dataset("posts").count_rows()
             tell(f"collect    goes on with the {had} posts had, as their source can't be read now: {error}")
+            leave_out(folder, source, str(error))
     return begun
 
 
@@ -517,7 +518,11 @@ def _say_next(folder: Run, tally: Tally) -> None:
         again = _command("run", "--run", folder.location, "--retry")
         tell(f"next       {temporary} failed for now; to ask again: {again}")
     elif not tally.coverage.collected_completely:
-        tell(f"next       the posts are not all there; to go on: {_command('run', '--run', folder.location)}")
+        limits = [
+            each["limit"] for each in folder.stages["collect"]["sources"] if each["limit"] and not each["complete"]
+        ]
+        more = ("--limit", str(2 * max(limits))) if limits else ()
+        tell(f"next       the posts are not all there; to go on: {_command('run', '--run', folder.location, *more)}")
     elif [each["kind"] for each in folder.asked["sources"]] == ["sample"]:
         own = "make classify POSTS=posts.jsonl" if _by_make() else _command("run", "--posts", "posts.jsonl")
         tell(f"next       look at the report; then your own posts: {own}")

@@ -7,8 +7,9 @@ are append-only, so an attachment that was asked for again has a row per attempt
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from itertools import accumulate
@@ -75,7 +76,7 @@ class Post:
 
     A stated time that is impossible or uncertain stands in `time_problem`, and `created_at` is then empty. A repost (a
     retweet, a boost, a reblog) names the post it shows in `repost_of`, and its attachments are that post's. `extra` is
-    what the source said beyond these fields; `collected_at` is when, if that was not now.
+    what the source said beyond these fields; `collected_at` is when, if that was not now; `line` is where it stands.
     """
 
     source: str
@@ -96,6 +97,7 @@ class Post:
     attachments: tuple[Attachment, ...] = ()
     collected_at: datetime | None = None
     extra: Mapping[str, Any] | None = None
+    line: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,7 @@ POSTS = pa.schema(
         ("extra", pa.string()),  # JSON
     ]
 )
-_TEXTS = [field.name for field in POSTS if field.type == pa.string() and field.name != "extra"]
+_TEXTS = [each.name for each in POSTS if each.type == pa.string() and each.name != "extra"]
 
 PHOTOS = pa.schema(
     [
@@ -221,15 +223,22 @@ def posts_table(posts: Sequence[Post], **instead: list[Any]) -> pa.Table:
         columns[name] = [text if text is None or text.isascii() else storable(text) for text in columns[name]]
     columns["hashtags"] = [list(map(storable, tags)) for tags in columns["hashtags"]]
     columns["attachments"] = _attachments(columns["attachments"])
-    columns["extra"] = [json.dumps(extra, default=str) if extra else None for extra in columns["extra"]]
+    columns["extra"] = [_as_json(extra) if extra else None for extra in columns["extra"]]
     return pa.Table.from_pydict(columns, schema=POSTS)
+
+
+def _as_json(extra: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(extra, default=str)
+    except RecursionError:
+        return json.dumps({"unreadable": "nested too deeply"})
 
 
 def _attachments(lists: Sequence[Sequence[Attachment]]) -> pa.Array:
     """A column of lists of attachments."""
     flat = [each for attachments in lists for each in attachments]
     members = [
-        pa.array([_cell(value) for value in map(attrgetter(field.name), flat)], field.type) for field in _ATTACHMENT
+        pa.array([_cell(value) for value in map(attrgetter(each.name), flat)], each.type) for each in _ATTACHMENT
     ]
     ends = accumulate(map(len, lists), initial=0)
     return pa.ListArray.from_arrays(list(ends), pa.StructArray.from_arrays(members, fields=list(_ATTACHMENT)))
@@ -241,7 +250,7 @@ def photos_table(photos: Iterable[Photo]) -> pa.Table:
 
 
 def _row(record: Any) -> dict[str, Any]:
-    return {field.name: _cell(getattr(record, field.name)) for field in fields(record)}
+    return {each.name: _cell(getattr(record, each.name)) for each in fields(record)}
 
 
 def _cell(value: Any) -> Any:
@@ -250,9 +259,14 @@ def _cell(value: Any) -> Any:
     return storable(value) if isinstance(value, str) else value
 
 
+# servers whose addresses are signed: the same picture has another query, and often another host, each time it is stated
+_SIGNED = re.compile(r"https?://[^/]*\.(?:cdninstagram\.com|fbcdn\.net|tiktokcdn[a-z-]*\.com)(/[^?]*)")
+
+
 def same_picture(url: str) -> str:
-    """What of an address is the same each time it is stated: signed ones have another query, and often another host."""
-    return storable(url).partition("?")[0].split("/", 3)[-1]
+    """What of an address is the same each time it is stated."""
+    signed = _SIGNED.match(url)
+    return signed[1] if signed else storable(url)
 
 
 def storable(text: str) -> str:

@@ -22,7 +22,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -287,7 +287,11 @@ class Run:
 def software() -> dict[str, str]:
     """Versions of what decides a result."""
     names = ("hashtag-photos", "torch", "torchvision", "open_clip_torch", "pillow", "pyarrow", "duckdb", "numpy")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+    versions = {name: metadata.version(name) for name in names}
+    for name in ("Mastodon.py", "atproto", "xdk"):  # optional, and what decides which posts there are
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {"python": platform.python_version(), **versions}
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,5 @@
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 from hashtag_photos import sources
 from hashtag_photos.errors import SourceError, UsageError
 from hashtag_photos.records import Attachment, Post, Rejected
+from hashtag_photos.run import Run
+from hashtag_photos.sources.visit import Stopped
+from hashtag_photos.stages.collect import collect
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
@@ -22,6 +26,17 @@ def read(path: Path, **options: Any) -> list[Post | Rejected]:
     source = sources.exported(path, **options)
     source.check()
     return list(source.posts())
+
+
+def read_to_the_end(path: Path, **options: Any) -> tuple[list[Post | Rejected], str | None]:
+    """What there is, and why it is not all there, if it isn't."""
+    found: list[Post | Rejected] = []
+    try:
+        for each in sources.exported(path, **options).posts():
+            found.append(each)
+    except Stopped as stopped:
+        return found, stopped.reason
+    return found, None
 
 
 def lines(*objects: Any) -> str:
@@ -170,11 +185,12 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_an_unclosed_quote_loses_no_post_in_silence(tmp_path: Path) -> None:
     rows = 'id,image,text\n1,x,ok\n2,x,"unclosed\n3,x,"swallowed"\n4,x,ok\n'
-    found = read(written(tmp_path, "p.csv", rows))
+    found, stopped = read_to_the_end(written(tmp_path, "p.csv", rows))
     assert [each.id for each in found if isinstance(each, Post)] == ["1", "4"]
     (rejected,) = (each for each in found if isinstance(each, Rejected))
     assert rejected.line == 3
     assert "lines 3 to 4 are lost by it" in rejected.reason
+    assert stopped == "1 lines are lost by missing quotes (see rejected.csv)"
 
 
 def test_hashtags_never_cost_a_post(tmp_path: Path) -> None:
@@ -208,14 +224,14 @@ def test_unreadable_lines_are_rejected_with_number_and_reason_and_the_rest_goes_
         + b"{broken\n"
         + b'{"id": 2, "text": "\xff\xfe", "media": []}\n'
         + b"[1, 2]\n"
-        + b'{"id": 3, "media": 17}\n'
+        + b'{"id": 3, "media": "[oops"}\n'
         + lines({"id": 4, "media": []}).encode()
     )
     found = read(written(tmp_path, "p.jsonl", content))
     assert [each.id for each in found if isinstance(each, Post)] == ["1", "4"]
     rejected = {each.line: each.reason for each in found if isinstance(each, Rejected)}
     assert list(rejected) == [2, 3, 4, 5]
-    for line, reason in {2: "not JSON", 3: "not UTF-8", 4: "jq", 5: "media"}.items():
+    for line, reason in {2: "not JSON", 3: "not UTF-8", 4: "jq", 5: "not a list of addresses"}.items():
         assert reason in rejected[line]
 
 
@@ -295,10 +311,14 @@ def test_without_an_id_the_address_is_the_key_and_without_both_what_is_in_the_ro
         ("p.jsonl", "", "no posts in it.*--posts"),
         ("p.csv", "", "no posts in it"),
         ("p.csv", "id,image\n", "no posts in it"),
-        ("p.jsonl", '{"id": 1, "media": 17}\n', "no line can be read as a post .line 1: media"),
+        ("p.jsonl", '{"id": 1, "media": "[oops"}\n', "no line can be read as a post .line 1: not a list"),
         ("p.jsonl", "hello\n", "no line can be read as a post .line 1: not JSON"),
         ("p.txt", "hello", "format can't be told"),
-        ("p.json", '[{"id": 1, "media": 17}]', "no line can be read as a post .line 1: media"),
+        ("p.json", '[{"id": 1, "media": "[oops"}]', "no line can be read as a post .line 1: not a list"),
+        ("p.json", '{"meta": {"result_count": 0}}', "no posts in it"),
+        ("p.csv", "i\x00d\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        ("p.jsonl.gz", "hello", "is no gzip file"),
+        ("p.csv.gz", "hello", "is no gzip file"),
         ("p.json", '{"id": 1, "media"', "no line can be read as a post .line 1: not JSON"),
         ("p.csv", "a,b\n1,2\n", "no column with the addresses of pictures among a, b; name it with --columns media="),
         ("p.parquet", "not parquet", "not a readable Parquet file"),
@@ -326,3 +346,203 @@ def test_a_source_is_restored_from_what_is_remembered(tmp_path: Path) -> None:
         assert sources.restore(json.loads(json.dumps(source.asked()))) == source
     with pytest.raises(SourceError, match="carrier pigeon"):
         sources.restore({"kind": "carrier pigeon"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("p.jsonl", lines({"id": 1, "media": []}) + '{"id": 2, "med', "breaks off in its last line, 2"),
+        (
+            "p.csv",
+            'id,media,text\n1,a.jpg,x\n2,b.jpg,"cut',
+            "breaks off in a quoted cell, or a quote is missing after line 3",
+        ),
+    ],
+)
+def test_a_file_that_ends_in_the_middle_says_so(tmp_path: Path, name: str, content: str, why: str) -> None:
+    found, stopped = read_to_the_end(written(tmp_path, name, content))
+    assert [each.id for each in found if isinstance(each, Post)] == ["1"]
+    assert stopped is not None
+    assert why in stopped
+
+
+@pytest.mark.parametrize(
+    ("addresses", "pictures"),
+    [
+        (["https://e.org/get.php?id=1", "https://e.org/get.php?id=2", "https://e.org/get.php?id=3"], 3),
+        (["https://a.org/1.jpg", "https://b.org/1.jpg"], 2),
+        (["https://a.org/1.jpg", "https://a.org/1.jpg", "https://a.org/2.jpg"], 2),
+        (["https://x.cdninstagram.com/v/1.jpg?sig=1", "https://y.cdninstagram.com/v/1.jpg?sig=2"], 1),
+    ],
+)
+def test_which_rows_of_a_post_are_other_pictures(tmp_path: Path, addresses: list[str], pictures: int) -> None:
+    path = written(tmp_path, "p.csv", "id,text,media\n" + "".join(f"1,a,{each}\n" for each in addresses))
+    found = [each for each in read(path) if isinstance(each, Post)]
+    assert {len(each.attachments) for each in found} == {pictures}
+    assert len(found) == 1 + len(addresses) - pictures, "rows that add nothing are repeats"
+
+
+def test_rows_that_say_something_else_are_not_one_post(tmp_path: Path) -> None:
+    rows = "1,one,https://a.org/1.jpg\n1,two,https://a.org/2.jpg\n"
+    first, second = read(written(tmp_path, "p.csv", "id,text,media\n" + rows))
+    assert isinstance(first, Post)
+    assert isinstance(second, Post)
+    assert (first.text, len(first.attachments), second.text) == ("one", 1, "two")
+
+
+def test_a_number_beside_its_text_is_not_the_id(tmp_path: Path) -> None:
+    posts = [{"id": 10**18, "id_str": f"100000000000000000{n}", "media": []} for n in (1, 3)]
+    assert [each.id for each in read(written(tmp_path, "p.jsonl", lines(*posts))) if isinstance(each, Post)] == [
+        "1000000000000000001",
+        "1000000000000000003",
+    ]
+    (rejected, _) = read(written(tmp_path, "p.csv", "id,media\n458769812345678912.0,\n2,\n"))
+    assert isinstance(rejected, Rejected)
+    assert "has lost its last digits" in rejected.reason
+
+
+@pytest.mark.parametrize(
+    ("stated", "hour"),
+    [
+        ("Tue Apr 22 2014 10:00:00 GMT-0500", 15),
+        ("Tue Apr 22 2014 10:00:00 GMT+0200 (CEST)", 8),
+        ("Tue Apr 22 2014 10:00:00 GMT+0200 (Central European Summer Time)", 8),
+        ("2014-04-22 10:00:00 UTC+02:00", 8),
+        ("2014-04-22 10:00:00 GMT", 10),
+    ],
+)
+def test_offsets_are_those_of_clocks(tmp_path: Path, stated: str, hour: int) -> None:
+    (post,) = read(written(tmp_path, "p.jsonl", lines({"id": 1, "media": [], "created_at": stated})))
+    assert isinstance(post, Post)
+    assert post.created_at == datetime(2014, 4, 22, hour, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("stated", ["14-04-22", "14/04/22"])
+def test_two_digit_years_are_uncertain(tmp_path: Path, stated: str) -> None:
+    (post,) = read(written(tmp_path, "p.jsonl", lines({"id": 1, "media": [], "created_at": stated})))
+    assert isinstance(post, Post)
+    assert (post.created_at, post.time_problem is None) == (None, False)
+
+
+def test_day_time_and_zone_in_columns_of_their_own(tmp_path: Path) -> None:
+    (post,) = read(written(tmp_path, "p.csv", "id,media,date,time,timezone\n1,,2014-04-22,23:30:00,-0500\n"))
+    assert isinstance(post, Post)
+    assert post.created_at == datetime(2014, 4, 23, 4, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("stated", "likes"), [("1234", 1234), ("1,234", 1234), ("12.0", 12), ("1.234", None), ("3,0", None), ("1.2K", None)]
+)
+def test_a_count_is_one_or_is_kept_as_it_stands(tmp_path: Path, stated: str, likes: int | None) -> None:
+    (post,) = read(written(tmp_path, "p.csv", f"id;likes;media\n1;{stated};\n"))
+    assert isinstance(post, Post)
+    assert (post.likes, post.extra) == (likes, None if likes else {"likes": stated})
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"media": "['https://e.org/1.jpg' 'https://e.org/2.jpg']"}, ["https://e.org/1.jpg", "https://e.org/2.jpg"]),
+        ({"media": "photo", "media_url": "https://e.org/1.jpg"}, ["https://e.org/1.jpg"]),
+        ({"photos": 0, "image_url": ""}, []),
+        ({"media": "https://e.org/1.jpg", "Media": ""}, ["https://e.org/1.jpg"]),
+        ({"media": "", "Media": "https://e.org/1.jpg"}, ["https://e.org/1.jpg"]),
+    ],
+)
+def test_which_cells_hold_pictures(tmp_path: Path, row: dict[str, Any], expected: list[str]) -> None:
+    (post,) = read(written(tmp_path, "p.jsonl", lines({"id": 1, **row})))
+    assert isinstance(post, Post)
+    assert [each.url for each in post.attachments] == expected
+
+
+@pytest.mark.parametrize(
+    ("alt", "expected"),
+    [(["eins", "zwei"], ["eins", "zwei"]), ('["eins", "zwei"]', ["eins", "zwei"]), ("eins|zwei", ["eins", "zwei"])],
+)
+def test_alternative_texts_of_several_pictures(tmp_path: Path, alt: Any, expected: list[str]) -> None:
+    post = {"id": 1, "media": ["https://e.org/1.jpg", "https://e.org/2.jpg"], "alt": alt}
+    (found,) = read(written(tmp_path, "p.jsonl", lines(post)))
+    assert isinstance(found, Post)
+    assert [each.alt for each in found.attachments] == expected
+    (found,) = read(written(tmp_path, "p.jsonl", lines({**post, "alt": "one for two"})))
+    assert isinstance(found, Post)
+    assert found.extra == {"alt": "one for two"}
+
+
+def test_a_stray_line_does_not_decide_the_format(tmp_path: Path) -> None:
+    own = [{"id": n, "text": "x", "media": ["https://e.org/1.jpg"]} for n in range(4)]
+    stray = {"id": "9", "text": "x", "public_metrics": {"like_count": 1}}
+    path = written(tmp_path, "p.jsonl", lines(*own, stray))
+    assert sources.exported(path).recognised is None
+    assert sum(len(each.attachments) for each in read(path) if isinstance(each, Post)) == 4
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "id,created_at,text,media,category,subcategory",
+        "id,text,public_metrics,media_urls,lang,source",
+        "id,text,public_metrics.like_count,public_metrics.retweet_count,media_url,lang",
+    ],
+)
+def test_a_table_of_ones_own_is_no_known_tools(tmp_path: Path, header: str) -> None:
+    cells = ["https://e.org/1.jpg" if "media" in name else "1" for name in header.split(",")]
+    path = written(tmp_path, "p.csv", f"{header}\n{','.join(cells)}\n")
+    (post,) = read(path)
+    assert isinstance(post, Post)
+    assert [each.url for each in post.attachments] == ["https://e.org/1.jpg"]
+
+
+def test_what_precedes_a_table_is_passed_over(tmp_path: Path) -> None:
+    (post,) = read(written(tmp_path, "p.csv", "sep=;\n\nid;media\n1;https://e.org/1.jpg\n"))
+    assert isinstance(post, Post)
+    assert (post.id, post.line) == ("1", 4)
+
+
+def test_a_file_may_begin_with_many_bad_lines(tmp_path: Path) -> None:
+    (tmp_path / "late.jsonl").write_text("bad\n" * 1200 + lines({"id": 1, "media": ["https://e.org/1.jpg"]}))
+    assert isinstance(read(tmp_path / "late.jsonl")[-1], Post)
+    (tmp_path / "rare.jsonl").write_text(
+        lines(*({"id": n} for n in range(1200)), {"id": 1200, "media": ["https://e.org/1"]})
+    )
+    assert len(read(tmp_path / "rare.jsonl")) == 1201
+    assert len(read(tmp_path / "rare.jsonl", columns={"media": "media"})) == 1201
+
+
+@pytest.mark.parametrize("depth", [100, 900, 5000])
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
+def test_deep_nesting_stops_nothing(tmp_path: Path, depth: int, suffix: str) -> None:
+    deep = "[" * depth + "]" * depth
+    good = ['{"id": 1, "media": []}', '{"id": 3, "media": []}']
+    content = {
+        "jsonl": f'{good[0]}\n{{"id": 2, "media": [], "x": {deep}}}\n{good[1]}\n',
+        "json": f'[{good[0]}, {{"id": 2, "media": [], "x": {deep}}}, {good[1]}]',
+        "csv": f"id,media,x\n1,,\n2,{deep},{deep}\n3,,\n",
+    }[suffix]
+    run = Run(tmp_path / "run")
+    done = collect(run, sources.exported(written(tmp_path, f"p.{suffix}", content)))
+    assert done.new >= 2
+    assert done.new + done.rejected == 3
+
+
+def test_odd_things_in_the_place_of_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(SourceError, match="is no file"):
+        read(tmp_path / "pipe.jsonl")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/x.json").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SourceError, match="no line can be read"):
+        collect(Run(tmp_path / "run"), sources.exported(tmp_path / "folder"))
+    table = pa.Table.from_arrays([pa.array([1]), pa.array(["a"]), pa.array([""])], names=["id", "media", "media"])
+    pq.write_table(table, tmp_path / "p.parquet")
+    with pytest.raises(SourceError, match="two columns have the same name"):
+        read(tmp_path / "p.parquet")
+
+
+def test_the_app_of_a_post_is_not_its_platform(tmp_path: Path) -> None:
+    posts = [{"id": 1, "media": [], "source": "Twitter for iPhone"}, {"id": 2, "media": [], "platform": "Twitter"}]
+    path = written(tmp_path, "p.jsonl", lines(*posts))
+    assert [each.source for each in read(path) if isinstance(each, Post)] == ["exported", "x"]
+    (first, _) = read(path, columns={"source": "source"})
+    assert isinstance(first, Post)
+    assert first.source == "Twitter for iPhone"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ import hashtag_photos as hp
 from hashtag_photos.errors import SourceError, UsageError
 from hashtag_photos.records import POSTS, Attachment, Post
 from hashtag_photos.run import Run
-from hashtag_photos.stages.collect import Collected, collect
+from hashtag_photos.sources.visit import Visit
+from hashtag_photos.stages.collect import Collected, begin, collect, leave_out
 
 KINDS = ("mastodon", "bluesky", "x")
 
@@ -106,7 +108,7 @@ def test_a_time_is_held_here_too(kind: str, monkeypatch: pytest.MonkeyPatch) -> 
     with hundreds(kind) as live:
         found = posts_of(source(kind, live, since=first, until=end))
     assert sorted(post.likes for post in found) == list(range(100, 200))
-    assert len(searches(live)) < {"mastodon": 9, "bluesky": 4, "x": 2}[kind], "it ends where the time does"
+    assert len(searches(live)) < {"mastodon": 10, "bluesky": 4, "x": 2}[kind], "it ends where the time does"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -346,6 +348,156 @@ def test_several_searches_feed_one_run(tmp_path: Path) -> None:
     assert {row["source"] for row in stored(run)} == {"mastodon", "bluesky"}
 
 
+def test_a_source_that_was_never_asked_leaves_the_run_incomplete(tmp_path: Path) -> None:
+    """Interrupted in the first of two sources; the second is away when it goes on."""
+    with hundreds("mastodon", 100) as one:
+        with hundreds("bluesky", 30) as other:
+            plain = one.answer
+
+            def interrupting(request: Any) -> Any:
+                if len(searches(one)) == 2:
+                    raise KeyboardInterrupt
+                return plain(request)
+
+            both = [source("mastodon", one), source("bluesky", other)]
+            begin(Run(tmp_path / "run"), *both)  # asked, and killed before anything was written
+            one.answer = lambda request: plain(request) if len(searches(one)) < 3 else (503, {}, {"error": "x"})
+            done = collect(Run(tmp_path / "run"), both[0])
+            assert len(done.incomplete) == 1
+            Run(tmp_path / "run").ask_also(sources=[each.asked() for each in both])
+            assert summarized(Run(tmp_path / "run")) == [both[0].title, both[1].title]
+            one.answer = plain
+        assert collect(Run(tmp_path / "run"), both[0]).incomplete == ()
+    assert Run(tmp_path / "run").stages["collect"]["complete"] is False
+    leave_out(Run(tmp_path / "run"), both[1], "it is away")
+    assert Run(tmp_path / "run").stages["collect"]["sources"][1]["reason"] == "it is away"
+    assert summarized(Run(tmp_path / "run")) == [both[1].title]
+
+
+def summarized(run: Run) -> list[str]:
+    """The sources that the tally calls incomplete."""
+    from hashtag_photos.stages.summarize import incomplete
+
+    return [each.source for each in incomplete(run)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_time_that_is_not_over_is_not_complete(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_is(START + timedelta(hours=8), monkeypatch)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    with hundreds(kind, 10) as live, hundreds(kind, 15) as later:
+        search = source(kind, live, since=START, until=tomorrow)
+        done = collect(Run(tmp_path / "run"), search)
+        assert done.new == 10
+        assert "the time that is asked for was not over" in done.incomplete[0].reason
+        live.answer = later.answer
+        assert collect(Run(tmp_path / "run"), search).new == 5
+
+
+@pytest.mark.parametrize("kind", ["bluesky", "x"])
+@pytest.mark.parametrize("body", [{}, {"error": "InternalServerError"}, {"data": 5, "posts": 5, "meta": 5}, []])
+def test_an_answer_that_is_no_page_is_no_end(
+    kind: str, body: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_is(START + timedelta(hours=8), monkeypatch)
+    with hundreds(kind) as live:
+        live.faults.append((200, {}, body))
+        assert collect(Run(tmp_path / "run"), source(kind, live, since=START)).new == 350
+        plain = live.answer
+        live.asked.clear()
+        live.answer = lambda request: plain(request) if len(searches(live)) < 2 else (200, {}, body)
+        done = collect(Run(tmp_path / "other"), source(kind, live, since=START))
+    assert done.new == 100
+    assert "asked 6 times" in done.incomplete[0].reason
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_circle_with_new_cursors_is_ended(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_is(START + timedelta(hours=8), monkeypatch)
+    with hundreds(kind, 5) as live:
+        plain, count = live.answer, 0
+
+        def circle(request: Any) -> Any:
+            nonlocal count
+            if not is_search(request):
+                return plain(request)
+            count += 1
+            n = count % 30
+            if kind == "mastodon":
+                return 200, {"Link": f'<{live.base}{request.path}?max_id={9000 - count}>; rel="next"'}, [status(n)]
+            if kind == "bluesky":
+                return 200, {}, {"posts": [view(n)], "cursor": f"c{count}"}
+            return 200, {}, {"data": [x_post(n)], "meta": {"next_token": f"t{count}", "result_count": 1}}
+
+        live.answer = circle
+        done = collect(Run(tmp_path / "run"), source(kind, live, since=START))
+    assert done.new == 30
+    assert "pages in a row with nothing new" in done.incomplete[0].reason
+
+
+@pytest.mark.parametrize("kind", ["bluesky", "x"])
+def test_a_cursor_that_holds_no_more_is_replaced(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_is(START + timedelta(hours=8), monkeypatch)
+    with hundreds(kind) as live:
+        search = source(kind, live, since=START)
+        assert collect(Run(tmp_path / "run"), search, limit=150).new == 150
+        refusal = {"error": "InvalidRequest", "title": "Invalid Request", "detail": "cursor expired"}
+        live.faults.append((400, {}, refusal))
+        live.asked.clear()
+        done = collect(Run(tmp_path / "run"), search, limit=1000)
+        assert (done.new + done.had, done.incomplete) == (350, ())
+        assert len(searches(live)) < 6, "what is older than what was had is asked for, and not all again"
+
+
+def test_exactly_the_limit_is_complete(tmp_path: Path) -> None:
+    with hundreds("mastodon", 80) as live:
+        done = collect(Run(tmp_path / "run"), source("mastodon", live), limit=80)
+    assert (done.new, done.incomplete) == (80, ())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("code", [408, 425, 500, 502, 520, 524, 599])
+def test_troubles_of_servers_and_what_stands_before_them_are_asked_again(
+    kind: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_is(START + timedelta(hours=8), monkeypatch)
+    with hundreds(kind, 3) as live:
+        live.faults.append((code, {"Content-Type": "text/html"}, b"<html>busy</html>"))
+        assert collect(Run(tmp_path / "run"), source(kind, live, since=START)).new == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_server_says_of_waiting(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_is(START + timedelta(hours=8), monkeypatch)
+    moment = time.time() + 600
+    for headers, seconds in [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": formatdate(moment, usegmt=True)}, 600),
+        ({"RateLimit-Reset": str(int(moment * 1000))}, 600),
+        ({"X-RateLimit-Reset": datetime.fromtimestamp(moment, UTC).isoformat()}, 600),
+        ({"X-RateLimit-Reset": "nan"}, 60),
+        ({"X-RateLimit-Reset": "soon", "Retry-After": "later"}, 60),
+        ({}, 60),
+    ]:
+        with hundreds(kind, 3) as live:
+            live.limit(**headers)
+            waits: list[float] = []
+            visit = Visit(wait=lambda seconds, why, waits=waits: waits.append(seconds))
+            assert len([each for each in source(kind, live, since=START).posts(visit) if isinstance(each, Post)]) == 3
+        assert waits == [pytest.approx(seconds, abs=3)], headers
+
+
+def test_odd_rate_headers_on_good_answers_are_no_refusal(tmp_path: Path) -> None:
+    with hundreds("mastodon", 3) as live:
+        plain = live.answer
+        live.answer = lambda request: (
+            200,
+            {"X-RateLimit-Reset": "60s", "X-RateLimit-Remaining": "x"},
+            plain(request)[2],
+        )
+        assert collect(Run(tmp_path / "run"), source("mastodon", live)).new == 3
+
+
 def test_killed_and_gone_on(tmp_path: Path) -> None:
     script = """
 import sys
@@ -385,6 +537,7 @@ collect(Run("run"), sources.search(sys.argv[1], "dike"))
         (("mastodon",), "give mastodon:SERVER"),
         (("threads",), "is no place to search"),
         (("mastodon:http://social.example",), "sent by https only"),
+        (("mastodon:[::1",), "is not the name of a server"),
         (("mastodon:social.example/about",), "is not the name of a server"),
         (("mastodon:ann:pw@social.example",), "is not the name of a server"),
     ],
@@ -394,7 +547,7 @@ def test_a_place_that_there_is_not(words: tuple[str], message: str) -> None:
         hp.sources.search(*words, "dike")
 
 
-@pytest.mark.parametrize("hashtag", ["", "#", "two words", "a/b", "a?b", "a#b"])
+@pytest.mark.parametrize("hashtag", ["", "#", "two words", "a/b", "a?b", "a#b", "dike-sea"])
 def test_what_is_no_hashtag(hashtag: str) -> None:
     with pytest.raises(UsageError, match="is not a hashtag"):
         hp.sources.search("bluesky", hashtag)
@@ -410,6 +563,11 @@ def test_days_are_whole_days_in_utc() -> None:
     assert search.title == "#dike on bsky.social, from 2014-04-22 before 2014-04-26 UTC"
     search = hp.sources.search("bluesky", "dike", since="2014-04-22T10:00:00+02:00")
     assert search.title == "#dike on bsky.social, from 2014-04-22 08:00:00 UTC"
+    for compact in ("20140425", "2014-W17-5"):
+        assert hp.sources.search("bluesky", "dike", until=compact).title.endswith("before 2014-04-26 UTC")
+    for impossible in ("9999-12-31", "0001-01-01T00:00:00+05:00"):
+        with pytest.raises(UsageError, match="is not a day like"):
+            hp.sources.search("bluesky", "dike", until=impossible)
     with pytest.raises(UsageError, match="is not before"):
         hp.sources.search("bluesky", "dike", since="2014-04-26", until="2014-04-25")
     with pytest.raises(UsageError, match="is not a day like"):
@@ -449,12 +607,11 @@ def test_a_status_as_a_post() -> None:
     )
     with serving(mastodon([shown])) as live:
         (post,) = posts_of(source("mastodon", live))
-    host = live.base.partition("//")[2]
     assert post == Post(
         source="mastodon",
         id="https://social.example/users/ann/statuses/1001",
         url="https://social.example/@ann/1001",
-        author=f"ann@{host}",
+        author="ann@social.example",
         created_at=START + timedelta(minutes=1),
         edited_at=START + timedelta(hours=1),
         text="One\ntwo & #dike\n\nthree",
@@ -488,6 +645,41 @@ def test_pages_without_a_link_header(tmp_path: Path) -> None:
     with serving(mastodon([status(n) for n in range(95)], link=False)) as live:
         assert collect(Run(tmp_path / "run"), source("mastodon", live)).new == 95
         assert [each.values.get("max_id") for each in searches(live)] == [None, "1055", "1015", "1000"]
+
+
+def test_a_page_is_one_request() -> None:
+    with hundreds("mastodon", 100) as live:
+        assert len(posts_of(source("mastodon", live))) == 100
+        assert len(live.asked) == len(searches(live)) == 4
+
+
+def test_old_boosts_do_not_end_the_search() -> None:
+    old = status(3, created_at="2020-01-01T00:00:00.000Z", uri="https://o.example/3")
+    boosts = [status(100 + n, reblog=old, uri=f"https://b.example/{n}") for n in range(45)]
+    with serving(mastodon([*(status(n) for n in range(50)), *boosts])) as live:
+        assert len(posts_of(source("mastodon", live, since=START))) == 50
+
+
+def test_copies_of_pictures_on_two_servers_are_one_post(tmp_path: Path) -> None:
+    copies = [[status(1, media_attachments=[media(url=f"https://{host}.example/1.jpg")])] for host in "ab"]
+    with serving(mastodon(copies[0])) as one, serving(mastodon(copies[1])) as other:
+        done = collect(Run(tmp_path / "run"), source("mastodon", one), source("mastodon", other))
+    assert (done.new, done.rejected) == (1, 0)
+
+
+def test_a_null_among_statuses_is_listed(tmp_path: Path) -> None:
+    with serving(lambda request: (200, {}, [] if "max_id" in request.values else [status(1), None, status(0)])) as live:
+        done = collect(Run(tmp_path / "run"), source("mastodon", live))
+    assert (done.new, done.rejected) == (2, 1)
+
+
+def test_what_is_rejected_is_listed_once_however_often_it_is_asked_for(tmp_path: Path) -> None:
+    with serving(mastodon([*(status(n) for n in range(60)), status(60, uri=None, url=None)])) as live:
+        for limit in (10, 20, 30, 1000):
+            done = collect(Run(tmp_path / "run"), source("mastodon", live), limit=limit)
+            assert done.rejected == 1
+    assert (tmp_path / "run/rejected.csv").read_text().count("it has no uri") == 1
+    assert len({row["id"] for row in stored(Run(tmp_path / "run"))}) == 60
 
 
 def test_one_old_post_among_new_ones_does_not_end_the_search() -> None:
@@ -574,19 +766,66 @@ def test_other_embeds() -> None:
     ]
 
 
-def test_what_the_server_does_not_filter_is_filtered_here() -> None:
+def test_what_the_server_does_not_filter_is_filtered_here(tmp_path: Path) -> None:
     no_tag = view(20, record={"facets": [], "text": "dike without a tag"})
     other = view(21, record={"facets": [], "tags": ["dikes"]})
     beside = view(22, record={"facets": [], "tags": ["DIKE"]})
     with serving(bluesky([*(view(n) for n in range(20)), no_tag, other, beside], filters=False)) as live:
-        found = posts_of(source("bluesky", live, since=START + timedelta(minutes=5), until=START + timedelta(hours=9)))
-    assert sorted({post.likes for post in found}) == [*range(5, 20), 22]
+        run = Run(tmp_path / "run")
+        done = collect(
+            run, source("bluesky", live, since=START + timedelta(minutes=5), until=START + timedelta(hours=9))
+        )
+    assert sorted({row["likes"] for row in stored(run)}) == [*range(5, 20), 22]
+    assert "whether there are older posts it doesn't say" in done.incomplete[0].reason
 
 
 def test_a_cursor_that_ends_before_the_results_do(tmp_path: Path) -> None:
     with serving(bluesky([view(n) for n in range(350)], most=150)) as live:
         done = collect(Run(tmp_path / "run"), source("bluesky", live))
     assert (done.new, done.incomplete) == (350, ())
+
+
+@pytest.mark.parametrize("filters", [True, False])
+def test_a_search_that_can_not_be_followed_to_its_end_is_incomplete(filters: bool, tmp_path: Path) -> None:
+    """The cursor ends too soon, and either all posts are of one second or the server ignores times."""
+    same = START.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    views = [view(n, **({"record": {"createdAt": same}, "indexedAt": same} if filters else {})) for n in range(350)]
+    with serving(bluesky(views, filters=filters, most=150)) as live:
+        done = collect(Run(tmp_path / "run"), source("bluesky", live))
+    assert done.new == 150
+    assert len(done.incomplete) == 1
+
+
+def test_a_redirect_is_not_followed_with_a_password(tmp_path: Path) -> None:
+    with (
+        hundreds("bluesky") as other,
+        serving(lambda request: (307, {"Location": f"{other.base}{request.path}"}, {})) as live,
+    ):
+        with pytest.raises(SourceError):
+            collect(Run(tmp_path / "run"), source("bluesky", live))
+        assert other.asked == []
+
+
+@pytest.mark.parametrize(
+    "session", [{}, b"<html>", {"did": "x", "handle": "y", "accessJwt": "opaque", "refreshJwt": "r"}]
+)
+def test_a_login_that_is_answered_with_something_else(session: Any, tmp_path: Path) -> None:
+    with serving(lambda request: (200, {}, session)) as live, pytest.raises(SourceError, match=r"asked 6 times"):
+        collect(Run(tmp_path / "run"), source("bluesky", live))
+
+
+def test_a_search_that_is_refused_after_the_login_leaves_nothing(tmp_path: Path) -> None:
+    with hundreds("bluesky") as live:
+        live.faults.append((403, {}, {"error": "Forbidden", "message": "not for you"}))
+        with pytest.raises(SourceError, match="not for you"):
+            collect(Run(tmp_path / "run"), source("bluesky", live))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_same_letters_in_other_bytes_are_the_same_hashtag(tmp_path: Path) -> None:
+    facets = [{"index": {"byteStart": 0, "byteEnd": 5}, "features": [{"$type": "x", "tag": "cafe\u0301"}]}]
+    with serving(bluesky([view(1, record={"facets": facets})])) as live:
+        assert len(posts_of(hp.sources.search(f"bluesky:{live.base}", "Caf\u00e9"))) == 1
 
 
 def test_a_session_that_expires_is_begun_again(tmp_path: Path) -> None:
@@ -729,6 +968,38 @@ def test_a_token_that_expires_on_the_way(tmp_path: Path, monkeypatch: pytest.Mon
         assert collect(Run(tmp_path / "run"), source("x", live, since=START)).new == 250
 
 
+def test_a_look_up_that_is_refused_leaves_the_pictures_missing(tmp_path: Path) -> None:
+    original = x_post(1, id="77", attachments={"media_keys": ["3_1"]})
+    repost = x_post(2, referenced_posts=[{"type": "retweeted", "id": "77"}])
+    with serving(x([repost], includes={"posts": [original]})) as live:
+        plain = live.answer
+        live.answer = lambda request: (403, {}, {"title": "no"}) if request.path == "/2/tweets" else plain(request)
+        (post,) = posts_of(source("x", live))
+    assert [each.url for each in post.attachments] == [""]
+
+
+@pytest.mark.parametrize("member", ["referenced_posts", "attachments", "entities", "public_metrics"])
+def test_odd_members_cost_at_most_their_post(member: str, tmp_path: Path) -> None:
+    with serving(x([x_post(1), x_post(2, **{member: 5}), x_post(3)], includes={"posts": 5, "media": [None]})) as live:
+        done = collect(Run(tmp_path / "run"), source("x", live))
+    assert done.new + done.rejected == 3
+    assert done.new >= 2
+
+
+def test_who_may_search_the_archive_later_goes_on_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_is(START + timedelta(days=8), monkeypatch)
+    posts = [x_post(n * 60) for n in range(48)]
+    with serving(x(posts[20:], archive=False)) as live:
+        done = collect(Run(tmp_path / "run"), source("x", live))
+        assert done.new == 28
+        asked = len(live.asked)
+        again = collect(Run(tmp_path / "run"), source("x", live))
+        assert (again.new, len(live.asked)) == (0, asked + 1), "refused once, and nothing asked again"
+        live.answer = x(posts)
+        assert collect(Run(tmp_path / "run"), source("x", live)).incomplete == ()
+    assert len({row["id"] for row in stored(Run(tmp_path / "run"))}) == 48
+
+
 def test_a_small_limit_asks_for_small_pages(tmp_path: Path) -> None:
     with serving(x([x_post(n) for n in range(60)])) as live:
         done = collect(Run(tmp_path / "run"), source("x", live), limit=25)
@@ -764,7 +1035,8 @@ def test_no_secret_is_written_anywhere(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
 
     def echoing(request: Any) -> Any:  # a server that says in its refusal what it was sent
-        return 400, {}, {"error": "BadRequest", "message": str(request.headers), "title": str(request.headers)}
+        sent = str({"authorization": request.headers.get("authorization"), **request.headers})
+        return 400, {}, {"error": "BadRequest", "message": sent, "title": sent}
 
     with (
         serving(bluesky([view(n) for n in range(150)], password="s3cret-app-pass")) as sky,
@@ -779,6 +1051,12 @@ def test_no_secret_is_written_anywhere(tmp_path: Path, monkeypatch: pytest.Monke
         refused = command("collect", "run3", "--hashtag", "dike", "--source", f"bluesky:{sky.base}")
         third = command("collect", "run4", "--hashtag", "dike", "--source", f"mastodon:{other.base}")
         assert [failed.returncode, refused.returncode, third.returncode] == [2, 2, 2]
+        sky.answer = bluesky([view(n) for n in range(350)], password="s3cret-app-pass")
+        good = sky.answer
+        sky.answer = lambda request: good(request) if "cursor" not in request.values else echoing(request)
+        assert command("collect", "run5", "--hashtag", "dike", "--source", f"bluesky:{sky.base}").returncode == 0
+        assert "it answered 400 BadRequest {'" in (tmp_path / "run5/run.json").read_text()
+        assert "eyJ" not in (tmp_path / "run5/run.json").read_text()
     said = "".join(each.stdout + each.stderr for each in (done, failed, refused, third))
     assert "s3cret" not in said
     written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hashtag_photos.errors import SourceError
 
+_SHORTEST = 6  # letters; what is shorter stands in other words too
 _handed_out: set[str] = set()
 
 
@@ -25,10 +26,20 @@ def secret(name: str) -> str | None:
                 ".env stands in a run folder, which is handed on: move it out, and run the command from there",
                 subject=".env",
             )
-        value = dotenv_values(".env", interpolate=False).get(name)
+        try:
+            value = dotenv_values(".env", interpolate=False).get(name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError(f".env can't be read ({error}): save it as UTF-8 text", subject=".env") from None
+    value = (value or "").strip()
     if value:
-        _handed_out.add(value)
+        keep_secret(value)
     return value or None
+
+
+def keep_secret(value: str) -> None:
+    """Have a secret that a server gave, such as a session's, scrubbed as well."""
+    if len(value) >= _SHORTEST:
+        _handed_out.add(value)
 
 
 def needed(name: str, what: str) -> str:

@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,6 +27,7 @@ from hashtag_photos.sources.fields import (
     empty,
     hashtags,
     ident,
+    literal,
     media_items,
     named,
     stated_time,
@@ -42,8 +43,8 @@ T = TypeVar("T")
 
 # What the exports of common collectors call each field, most specific first.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "id": ("id", "post_id", "tweet_id", "status_id", "id_str", "uri"),
-    "source": ("source", "platform"),
+    "id": ("id_str", "id", "post_id", "tweet_id", "status_id", "uri"),  # a number may have lost its last digits
+    "source": ("platform", "source"),
     "url": ("url", "post_url", "permalink", "tweet_url"),
     "author": (
         "author",
@@ -101,6 +102,12 @@ _MEDIA_URL = (  # what is a picture's own address before what may be a page that
     *("src", "href", "file", "path"),
 )
 _MEDIA_ALT = ("alt", "alt_text", "ext_alt_text", "description")
+_PLATFORMS = frozenset(
+    (
+        *("x", "twitter", "mastodon", "bluesky", "instagram", "tiktok", "tumblr", "threads", "facebook", "youtube"),
+        *("reddit", "telegram", "weibo", "vk", "flickr", "pinterest", "gab", "truthsocial"),
+    )
+)
 _PEEK = 1000  # records looked at before anything is collected
 _COLUMNS = "columns"  # the format that is none: columns by their usual names
 
@@ -128,7 +135,7 @@ class Exported:
 
     @property
     def title(self) -> str:
-        return f"posts of {self.path}"
+        return f"posts of {self.path}" + (f" as {self.format}" if self.format else "")
 
     @property
     def recognised(self) -> str | None:
@@ -153,45 +160,74 @@ class Exported:
             raise SourceError(
                 f"{self.files}: no such folder (given as the place of local pictures)", subject=self.files
             )
-        first = _first(records(self.path))
-        if not first:
+        if not _first(records(self.path)):
             raise SourceError(
                 f"{self.path}: there are no posts in it; export again, or give another file with --posts "
                 "(a folder of pictures is given with --images)",
                 subject=self.path,
             )
         if self._format is None:
-            self._check_columns(first)
-        posts = _first(self.posts())
-        if not any(isinstance(each, Post) for each in posts):
-            bad = next(each for each in posts if isinstance(each, Rejected))
-            raise SourceError(
-                f"{self.path}: no line can be read as a post (line {bad.line}: {bad.reason}); "
-                "one JSON object, or one CSV row under a header, is expected for each post",
-                subject=self.path,
-            )
+            self._check_columns()
+        elif self.format is None:
+            self._check_guess(self._format)
+        bad: Rejected | None = None
+        with suppress(Stopped):
+            for each in self.posts():
+                if isinstance(each, Post):
+                    return
+                bad = bad or each
+        if bad is None:
+            raise SourceError(f"{self.path}: there are no posts in it", subject=self.path)
+        raise SourceError(
+            f"{self.path}: no line can be read as a post (line {bad.line}: {bad.reason}); "
+            "one JSON object, or one CSV row under a header, is expected for each post",
+            subject=self.path,
+        )
 
-    def _check_columns(self, first: Iterable[tuple[int, Any] | Rejected]) -> None:
-        found = [each[1] for each in first if not isinstance(each, Rejected)]
-        names = list(dict.fromkeys(name for values in found if isinstance(values, Mapping) for name in values))
+    def _check_columns(self) -> None:
+        """Raise SourceError if the columns that are needed are nowhere. Objects need not have all of them."""
+        names: dict[str, None] = {}
+        missing: list[str] = []
+        with suppress(Stopped):
+            for record in records(self.path):
+                values = {} if isinstance(record, Rejected) or not isinstance(record[1], Mapping) else record[1]
+                names.update(dict.fromkeys(values))
+                missing = [name for name in self.columns.values() if name not in names]
+                if names and not missing and _columns_of("media", names, self.columns):
+                    break
         repeated = [name.partition(REPEATED)[0] for name in names if REPEATED in name]
         if repeated:
             raise SourceError(
                 f"{self.path}: two columns are named {repeated[0]!r}; rename one, so that the right one is read",
                 subject=self.path,
             )
-        for wanted, name in self.columns.items():
-            if names and name not in names:
-                raise SourceError(
-                    f"{self.path}: there is no column {name!r} for {wanted}; the columns are {_listed(names)}",
-                    subject=name,
-                )
+        if names and missing:
+            wanted = next(field for field, name in self.columns.items() if name == missing[0])
+            raise SourceError(
+                f"{self.path}: there is no column {missing[0]!r} for {wanted}; the columns are {_listed(names)}",
+                subject=missing[0],
+            )
         if names and not _columns_of("media", names, self.columns):
             raise SourceError(
                 f"{self.path}: no column with the addresses of pictures among {_listed(names)}; "
                 "name it with --columns media=NAME, or the tool that wrote the export with --format",
                 subject=self.path,
             )
+
+    def _check_guess(self, guess: Format) -> None:
+        """Raise SourceError if a format was recognised that finds no picture, where a column by its name has some."""
+        if any(isinstance(each, Post) and each.attachments for each in _first(self.posts())):
+            return
+        for record in _first(records(self.path)):
+            if isinstance(record, Rejected) or not isinstance(record[1], Mapping):
+                continue
+            for name in _columns_of("media", record[1], {}):
+                if _may_be_an_address(record[1][name]):
+                    raise SourceError(
+                        f"{self.path}: looks like {guess.title}, but has its pictures in {name!r}: say which it is, "
+                        f"with --format columns or --format {guess.name}",
+                        subject=name,
+                    )
 
     def state(self) -> str:
         return fingerprint(self.path)
@@ -200,23 +236,10 @@ class Exported:
         return lines_of(self.path)
 
     def posts(self, visit: Visit = Visit()) -> Iterator[Post | Rejected]:  # noqa: B008  it is frozen
-        last: Post | None = None
-        for post in self._posts_by_line():
-            if last is not None and post.__class__ is Post and post.id == last.id and post.source == last.source:
-                had = {same_picture(each.url) for each in last.attachments}
-                more = tuple(each for each in post.attachments if same_picture(each.url) not in had)
-                if more:  # a row per picture, as some exports have it: one post with all of them
-                    last = replace(last, attachments=last.attachments + more)
-                    continue
-            if last is not None:
-                yield last
-                last = None
-            if isinstance(post, Post):
-                last = post
-            else:
-                yield post
-        if last is not None:
-            yield last
+        if self._format is None or self._format.row_per_picture:
+            yield from _merged(self._posts_by_line())
+        else:
+            yield from self._posts_by_line()
 
     @cached_property
     def _format(self) -> Format | None:
@@ -226,10 +249,10 @@ class Exported:
         first = [each[1] for each in _first(records(self.path)) if not isinstance(each, Rejected)]
         matching = {each: sum(map(each.matches, first)) for each in FORMATS.values()}
         best = max(matching, key=lambda each: matching[each])
-        return best if matching[best] else None
+        return best if matching[best] * 2 > len(first) else None  # one stray line is not what the file is
 
     def _posts_by_line(self) -> Iterator[Post | Rejected]:
-        read = self._format.read if self._format else self._reader()
+        layouts: dict[tuple[str, ...], _Layout] = {}  # lines mostly share one set of columns
         anonymous = _Anonymous()
         for record in records(self.path):
             if isinstance(record, Rejected):
@@ -237,31 +260,19 @@ class Exported:
                 continue
             line, values = record
             try:
-                found = list(read(values))
+                found = self._format.read(values) if self._format else (self._post(values, line, layouts),)
+                found = list(found)
             except (ValueError, TypeError, AttributeError, KeyError) as error:
                 yield Rejected(line=line, reason=str(error))
                 continue
+            except RecursionError:
+                yield Rejected(line=line, reason="nested too deeply")
+                continue
             for post in found:
-                if isinstance(post, Rejected):  # one post of a record that has several
-                    yield replace(post, line=line)
-                elif post.id:
-                    yield post
+                if isinstance(post, Rejected) or post.id:
+                    yield replace(post, line=line) if post.line is None else post
                 else:
-                    yield replace(post, id=anonymous.name(values))
-
-    def _reader(self) -> Callable[[Any], Iterable[Post | Rejected]]:
-        layouts: dict[tuple[str, ...], _Layout] = {}  # lines mostly share one set of columns
-
-        def read(values: Any) -> Iterable[Post | Rejected]:
-            if not isinstance(values, Mapping):
-                hint = " (a list of posts becomes lines with: jq -c '.[]')" if isinstance(values, list) else ""
-                raise ValueError(f"not a JSON object{hint}")
-            names = tuple(values)
-            if names not in layouts:
-                layouts[names] = _Layout(names, self.columns)
-            return (self._post(values, layouts[names]),)
-
-        return read
+                    yield replace(post, id=anonymous.name(values), line=line)
 
     def local(self) -> AbstractContextManager[Local]:
         if self.files is not None and not Path(self.files).is_dir():
@@ -273,8 +284,16 @@ class Exported:
         files = self.files or (self.path if Path(self.path).is_dir() else None)  # pictures lie beside their metadata
         return nullcontext(Local(files=(Path(files),) if files else ()))
 
-    def _post(self, values: Mapping[str, Any], layout: _Layout) -> Post:
+    def _post(self, values: Any, line: int, layouts: dict[tuple[str, ...], _Layout]) -> Post:
+        if not isinstance(values, Mapping):
+            hint = " (a list of posts becomes lines with: jq -c '.[]')" if isinstance(values, list) else ""
+            raise ValueError(f"not a JSON object{hint}")
+        names = tuple(values)
+        if names not in layouts:
+            layouts[names] = _Layout(names, self.columns)
+        layout = layouts[names]
         columns = layout.columns
+        unread: dict[str, Any] = {}  # what stands in a column of ours and can't be what we take it for
 
         def get(name: str) -> Any:
             """The field from the first of its columns that isn't empty."""
@@ -285,10 +304,21 @@ class Exported:
                     return value
             return None
 
-        created_at, time_problem = stated_time(get("created_at"))
+        def number(name: str) -> int | None:
+            stated = get(name)
+            found = count(stated)
+            if found is None and stated is not None:
+                unread[name] = stated
+            return found
+
+        created_at, time_problem = stated_time(layout.moment(values) or get("created_at"))
+        collected_at, unclear = stated_time(get("collected_at"))
+        if unclear:
+            unread["collected_at"] = get("collected_at")
         url = text(get("url"))
+        media = next((values[column] for column in columns["media"] if _may_be_an_address(values[column])), None)
         return Post(
-            source=text(get("source")) or "exported",
+            source=self._platform(get("source"), unread),
             id=ident(get("id")) or url or "",
             url=url,
             author=text(named(get("author"), "username", "screen_name", "handle", "acct", "name", "id")),
@@ -297,23 +327,34 @@ class Exported:
             text=text(get("text")),
             language=text(get("language")),
             hashtags=hashtags(get("hashtags")),
-            likes=count(get("likes")),
-            reposts=count(get("reposts")),
-            replies=count(get("replies")),
+            likes=number("likes"),
+            reposts=number("reposts"),
+            replies=number("replies"),
             sensitive=truth(get("sensitive")),
-            attachments=tuple(self._attachments(get("media"), get("alt"))),
-            collected_at=stated_time(get("collected_at"))[0],
-            extra={name: values[name] for name in layout.others if not empty(values[name])} or None,
+            attachments=tuple(self._attachments(media, get("alt"), unread)),
+            collected_at=collected_at,
+            extra={name: values[name] for name in layout.others if not empty(values[name])} | unread or None,
+            line=line,
         )
 
-    def _attachments(self, media: Any, alt: Any) -> Iterator[Attachment]:
+    def _platform(self, stated: Any, unread: dict[str, Any]) -> str:
+        """The platform that a post is of, if the column is named, or holds one: on X it may be the app."""
+        name = text(stated)
+        if name is None or ("source" not in self.columns and name.casefold() not in _PLATFORMS):
+            if name is not None:
+                unread["source"] = name
+            return "exported"
+        return "x" if name.casefold() == "twitter" else name.casefold() if name.casefold() in _PLATFORMS else name
+
+    def _attachments(self, media: Any, alt: Any, unread: dict[str, Any]) -> Iterator[Attachment]:
         items = media_items(media)
-        alts = alt if isinstance(alt, list) else [alt] if alt is not None and len(items) == 1 else []
+        alts = _alts(alt, len(items))
+        if alts is None:
+            unread["alt"] = alt  # which of them is whose can't be told
         for number, item in enumerate(items):
             # an attachment without an address is still an attachment: the downloader says that it can't be had
             if not isinstance(item, Mapping):
-                described = alts[number] if number < len(alts) else None
-                yield Attachment(url=self._address(text(item) or ""), alt=text(described))
+                yield Attachment(url=self._address(text(item) or ""), alt=text(alts[number]) if alts else None)
                 continue
             yield Attachment(
                 url=self._address(text(named(item, *_MEDIA_URL)) or ""),
@@ -365,21 +406,97 @@ def _first(items: Iterator[T]) -> list[T]:
     return found
 
 
+def _merged(posts: Iterable[Post | Rejected]) -> Iterator[Post | Rejected]:
+    """Rows of one post that follow each other as one post with all their pictures; rows that add nothing are repeats.
+
+    Rows that say something else of it are not merged: their key is then not what it seems.
+    """
+    last: Post | None = None
+    pictures: list[Attachment] = []
+    had: set[str] = set()
+    repeats = 0
+
+    def whole() -> Iterator[Post]:
+        if last is not None:
+            merged = last if len(pictures) == len(last.attachments) else replace(last, attachments=tuple(pictures))
+            yield from itertools.repeat(merged, 1 + repeats)
+
+    try:
+        for post in posts:
+            if not isinstance(post, Post):
+                yield from whole()
+                last = None
+                yield post
+            elif last is not None and post.id == last.id and _says_the_same(post, last):
+                more = [each for each in post.attachments if not each.url or same_picture(each.url) not in had]
+                pictures += more
+                repeats += not more and bool(post.attachments or not pictures)
+                had.update(same_picture(each.url) for each in more)
+            else:
+                yield from whole()
+                last, pictures, repeats = post, list(post.attachments), 0
+                had = {same_picture(each.url) for each in pictures}
+    except Stopped:
+        yield from whole()
+        raise
+    yield from whole()
+
+
+def _says_the_same(one: Post, other: Post) -> bool:
+    return (one.source, one.text, one.created_at, one.author) == (
+        other.source,
+        other.text,
+        other.created_at,
+        other.author,
+    )
+
+
 class _Layout:
     """Which columns hold which field, and which hold none."""
 
     def __init__(self, names: tuple[str, ...], named: Mapping[str, str]) -> None:
         self.columns = {wanted: _columns_of(wanted, names, named) for wanted in ALIASES}
-        taken = {name for each in self.columns.values() for name in each}
+        plain = {_plain(name): name for name in names}
+        # a table that has the day, the time and the zone apart
+        first = self.columns["created_at"][:1]
+        parts = [plain[name] for name in ("date", "time", "timezone", "utc_offset") if name in plain]
+        self._parts = parts if len(parts) > 1 and first == [plain.get("date")] and "time" in plain else []
+        taken = {name for each in self.columns.values() for name in each} | set(self._parts)
         self.others = [name for name in names if name not in taken]
+
+    def moment(self, values: Mapping[str, Any]) -> str | None:
+        """The stated time, if it stands in several columns."""
+        return " ".join(filter(None, (text(values[name]) for name in self._parts))) or None
 
 
 def _columns_of(field: str, columns: Iterable[str], named: Mapping[str, str]) -> list[str]:
     """The columns that may hold a field: the one the user named, else the aliases there are, in their order."""
     if field in named:
         return [named[field]] if named[field] in columns else []
-    by_plain_name = {re.sub(r"[\s-]+", "_", column.strip().lower()): column for column in columns}
-    return [by_plain_name[alias] for alias in ALIASES[field] if alias in by_plain_name]
+    by_plain_name: dict[str, list[str]] = {}
+    for column in columns:
+        by_plain_name.setdefault(_plain(column), []).append(column)
+    return [column for alias in ALIASES[field] for column in by_plain_name.get(alias, ())]
+
+
+def _plain(column: str) -> str:
+    return re.sub(r"[\s-]+", "_", column.strip().lower())
+
+
+def _may_be_an_address(value: Any) -> bool:
+    """Whether a cell can hold pictures: `photo`, `0` and `yes` say only that there are some."""
+    return not empty(value) and (not isinstance(value, (str, int, float)) or bool(re.search(r"[./\[{]", str(value))))
+
+
+def _alts(alt: Any, pictures: int) -> list[Any] | None:
+    """A cell of alternative texts as one for each picture; None if that can't be told."""
+    if alt is None:
+        return []
+    if isinstance(alt, str):
+        with suppress(ValueError):
+            alt = literal(alt) if alt.startswith("[") else alt.split("|") if pictures > 1 else [alt]
+    listed = alt if isinstance(alt, list) else [alt]
+    return listed if len(listed) == pictures else None
 
 
 class _Anonymous:

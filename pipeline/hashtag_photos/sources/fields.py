@@ -19,9 +19,12 @@ from hashtag_photos.records import storable
 
 _BEFORE_ADDRESS = re.compile(r"[\s|,;]+(?=https?://)")
 _BETWEEN_NAMES = re.compile(r"[|;\n]")
+_SIDE_BY_SIDE = re.compile(r"(['\"])\s+(['\"])")
 _DIVIDERS = frozenset(" \t\n|,;")
 _SECONDS = re.compile(r"\d{9,13}(\.\d+)?")
 _ROUNDED = re.compile(r"\d([.,]\d+)?[eE]\+\d\d")
+_COUNT = re.compile(r"(-?(?:\d+|\d{1,3}(?:,\d{3})+))(?:\.0*)?")  # 1.234 and 3,5 could be more than one number
+_OFFSET = re.compile(r"\b(?:GMT|UTC)\s*([+-])(\d\d?)(?::?(\d\d))?\b")
 _FIRST_YEAR, _LAST_YEAR = 1990, 2100  # before the web, and after anybody's time: not when a post was made
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _X_TIME = "%a %b %d %H:%M:%S %z %Y"  # Tue Apr 22 17:55:01 +0000 2014
@@ -59,9 +62,9 @@ def literal(text: str) -> Any:
     """A list or an object as JSON writes it, or as Python does."""
     try:
         return json.loads(text)
-    except ValueError:
-        try:
-            return ast.literal_eval(text)
+    except (ValueError, RecursionError):
+        try:  # numpy leaves out the commas between texts, which Python would join
+            return ast.literal_eval(_SIDE_BY_SIDE.sub(r"\1, \2", text))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             raise ValueError(f"not a list of addresses: {text[:60]!r}") from None
 
@@ -98,11 +101,13 @@ def _parsed_time(text: str) -> datetime:
         return datetime.fromisoformat(text)
     with suppress(ValueError):
         return datetime.strptime(text, _X_TIME)  # noqa: DTZ007  the format has a zone
+    # JavaScript's GMT-0500 is five hours west; what parses dates takes it as POSIX does, for five hours east
+    text = _OFFSET.sub(lambda m: f"{m[1]}{m[2]:0>2}:{m[3] or '00'}", text).partition(" (")[0]
     readings: set[datetime] = set()
     for default in (datetime(2001, 1, 1), datetime(2004, 12, 31)):  # noqa: DTZ001  what is missing shows by them
-        for day_first in (True, False):
+        for order in ({}, {"dayfirst": True}, {"yearfirst": True}, {"dayfirst": True, "yearfirst": True}):
             with suppress(ValueError):
-                readings.add(dateparser.parse(text, default=default, dayfirst=day_first, tzinfos=_zone))
+                readings.add(dateparser.parse(text, default=default, tzinfos=_zone, **order))
     if len(readings) != 1:
         raise ValueError(text)
     (time,) = readings
@@ -136,7 +141,9 @@ def ident(value: Any) -> str | None:
     stated = str(value).strip()
     if not stated.isdigit() and stated.lower() in ("nan", "none", "null"):
         return None
-    if abs(value) >= 2**53 if isinstance(value, float) else _ROUNDED.fullmatch(stated):
+    whole, _, zeros = stated.partition(".")
+    floating = isinstance(value, float) or (zeros and not zeros.strip("0") and whole.isdigit())
+    if _ROUNDED.fullmatch(stated) or (floating and abs(float(stated)) >= 2**53):
         raise ValueError(f"id {value} has lost its last digits, as in a spreadsheet: export again with ids as text")
     return text(value)
 
@@ -147,16 +154,16 @@ def count(value: Any) -> int | None:
         return _count_of(value)
     if value is None or isinstance(value, bool):
         return None
-    return value if isinstance(value, int) and abs(value) < 2**63 else _count_of(str(value))
+    if isinstance(value, float):
+        value = int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) and abs(value) < 2**63 else None
 
 
 @lru_cache(maxsize=100_000)
 def _count_of(stated: str) -> int | None:
-    try:
-        number = int(float(stated.replace(",", "")))
-    except (ValueError, OverflowError):
-        return None
-    return number if abs(number) < 2**63 else None
+    match = _COUNT.fullmatch(stated.strip())
+    number = int(match[1].replace(",", "")) if match and len(match[1]) < 30 else None
+    return number if number is not None and number < 2**63 else None
 
 
 def truth(value: Any) -> bool | None:
@@ -209,7 +216,8 @@ def joined(cell: Any) -> list[str]:
 
 def beyond(record: Mapping[str, Any], *known: str) -> dict[str, Any]:
     """What a record says beyond the members that were read: kept with the post, so that nothing is lost."""
-    return {name: value for name, value in record.items() if name not in known and not empty(value)}
+    read = frozenset(known)
+    return {name: value for name, value in record.items() if name not in read and not empty(value)}
 
 
 class _PlainText(HTMLParser):

@@ -10,7 +10,7 @@ import csv
 import gzip
 import hashlib
 import json
-import sys
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ from hashtag_photos.sources.visit import Stopped
 
 Record = tuple[int, Any] | Rejected
 
+_LONGEST_CELL = 8 << 20  # letters
 REPEATED = " (repeated"  # in the name of a column that has the name of a later one
 _LOOK = 1 << 20  # bytes looked at to tell how a JSON file is laid out
 _BROKEN = (EOFError, gzip.BadGzipFile, zlib.error)  # a packed file that ends too soon, or is none
@@ -67,6 +68,8 @@ def fingerprint(path: str) -> str:
     digest = hashlib.sha256()
     if Path(path).is_dir():
         for each in sorted(Path(path).rglob("*.json")):
+            if not each.exists():
+                continue  # a link to nothing: it is listed when it is read
             stat = each.stat()
             digest.update(f"{each}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape"))
     else:
@@ -82,6 +85,8 @@ def _suffix(path: str) -> str:
 
 def _opened(path: str) -> IO[bytes]:
     try:
+        if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+            raise SourceError(f"{path}: is no file that can be read twice; save it as a file first", subject=path)
         return Path(path).open("rb")
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file; give the export's path with --posts", subject=path) from None
@@ -94,7 +99,9 @@ def _opened(path: str) -> IO[bytes]:
 def _unpacked(path: str) -> IO[bytes]:
     if not path.lower().endswith(".gz"):
         return _opened(path)
-    _opened(path).close()
+    with _opened(path) as file:
+        if file.read(2) != b"\x1f\x8b":
+            raise SourceError(f"{path}: is no gzip file, as its name says; unpack or rename it", subject=path)
     return cast(IO[bytes], gzip.open(path))
 
 
@@ -146,9 +153,12 @@ def _json_lines(path: str) -> Iterator[Record]:
                 try:
                     values = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
                 except UnicodeDecodeError:
+                    _refuse_utf_16(path, raw)
                     yield Rejected(line=line, reason="not UTF-8 text")
                 except (ValueError, RecursionError) as error:
                     yield Rejected(line=line, reason=f"not JSON: {error}")
+                    if not raw.endswith(b"\n") and line > 1:
+                        raise Stopped(f"the file breaks off in its last line, {line}") from error
                 else:
                     yield line, values
         except _BROKEN as error:
@@ -165,7 +175,7 @@ def _json_values(path: str, prefix: str) -> Iterator[Record]:
         try:
             for number, values in enumerate(ijson.items(file, prefix, multiple_values=True, use_float=True), start=1):
                 yield number, values
-        except (ijson.JSONError, *_BROKEN, UnicodeDecodeError) as error:
+        except (ijson.JSONError, ValueError, *_BROKEN) as error:
             reason = " ".join(str(error).split())[:120]
             if not number:
                 yield Rejected(line=1, reason=f"not JSON: {reason}")
@@ -178,7 +188,7 @@ def _folder(path: str) -> Iterator[Record]:
     for number, each in enumerate(sorted(Path(path).rglob("*.json")), start=1):
         try:
             values = json.loads(each.read_bytes())
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             yield Rejected(line=number, reason=f"{each.relative_to(path)}: {error}")
             continue
         if isinstance(values, dict):
@@ -189,30 +199,48 @@ def _folder(path: str) -> Iterator[Record]:
 # Tables
 
 
+def _refuse_utf_16(path: str, start: bytes) -> None:
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise SourceError(f"{path}: is UTF-16 text; save it as UTF-8", subject=path)
+
+
 def _csv_rows(path: str) -> Iterator[Record]:
     import io
 
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    csv.field_size_limit(_LONGEST_CELL)
+    _refuse_utf_16(path, _start(path)[:2])
+    lost = 0
     with io.TextIOWrapper(_unpacked(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        header_line = file.readline()
-        file.seek(0)
+        before, start, header_line = 0, 0, ""
+        with suppress(*_BROKEN):
+            while (header_line := file.readline()) and re.fullmatch(r"\s*|sep=.\s*", header_line):
+                before, start = before + 1, file.tell()  # blank lines, and Excel's own first line
+        file.seek(start)
         delimiter = max(",;\t|", key=header_line.count)
         rows = csv.reader(file, delimiter=delimiter, strict=True)
-        header = next(rows, [])
+        header = _header(rows, path)
         for name, times in Counter(header).items():
             for number in range(1, times):  # the last keeps the name, as who adds columns to a table adds them there
                 header[header.index(name)] = f"{name}{REPEATED} {number})"
         while True:
-            line = rows.line_num + 1
+            line = before + rows.line_num + 1
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                lost = f" (lines {line} to {rows.line_num} are lost by it)" if rows.line_num > line else ""
-                yield Rejected(line=line, reason=f"not CSV: {error}{lost}")
+                until = before + rows.line_num
+                swallowed = f" (lines {line} to {until} are lost by it)" if until > line else ""
+                yield Rejected(line=line, reason=f"not CSV: {error}{swallowed}")
+                lost += until - line
+                if "unexpected end" in str(error):
+                    raise Stopped(
+                        f"the file breaks off in a quoted cell, or a quote is missing after line {line}"
+                    ) from error
                 continue
             except _BROKEN as error:
                 raise Stopped(f"the file breaks off after line {line - 1} ({error})") from error
             if row is None:
+                if lost:
+                    raise Stopped(f"{lost} lines are lost by missing quotes (see rejected.csv)")
                 return
             if not any(row):
                 continue
@@ -222,6 +250,13 @@ def _csv_rows(path: str) -> Iterator[Record]:
                 yield Rejected(line=line, reason="not UTF-8 text (save it as UTF-8)")
             else:
                 yield line, dict(zip(header, row, strict=True))
+
+
+def _header(rows: Any, path: str) -> list[str]:
+    try:
+        return next(rows, [])
+    except (csv.Error, *_BROKEN) as error:
+        raise SourceError(f"{path}: its first line can't be read ({error})", subject=path) from error
 
 
 def _is_text(row: list[str]) -> bool:
@@ -240,6 +275,9 @@ def _parquet_rows(path: str) -> Iterator[Record]:
     with _opened(path) as file:
         try:
             line = 0
+            names = pq.ParquetFile(file).schema_arrow.names
+            if len(set(names)) < len(names):
+                raise SourceError(f"{path}: two columns have the same name; rename one", subject=path)
             for batch in pq.ParquetFile(file).iter_batches(batch_size=4096):
                 for values in batch.to_pylist():
                     line += 1

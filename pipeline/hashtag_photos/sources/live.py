@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import importlib
 import ipaddress
+import math
 import re
+import sqlite3
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from importlib import metadata
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -32,6 +35,7 @@ T = TypeVar("T")
 TIMEOUT = 60.0  # seconds a server may take for an answer
 _ATTEMPTS = 6
 _BACKOFF = 0.5  # seconds, doubled each time
+_YEAR = 366 * 86400.0
 _STALE_PAGES = 20  # pages in a row without anything new are the end of a search that gives cursors for ever
 
 
@@ -59,10 +63,6 @@ class Refused(Exception):
         self.reason = scrub(reason)
 
 
-class NotAllowed(Refused):
-    """A refusal of this search that another may not meet."""
-
-
 class Patience:
     """Asks until there is an answer, for one visit of one server."""
 
@@ -70,10 +70,11 @@ class Patience:
         self._visit, self._name = visit, name
         self._answered = False
 
-    def answer(self, call: Callable[[], T]) -> T:
+    def answer(self, call: Callable[[], T], *, preparing: bool = False, refusable: bool = False) -> T:
         """What `call` returns in the end.
 
-        Raises SourceError before the first answer, Stopped after it, and NotAllowed as it comes.
+        Raises SourceError before the first answer and Stopped after it; one that only prepares, such as a login, is not
+        the first. Where it is `refusable`, Refused comes as it is.
         """
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
@@ -86,15 +87,20 @@ class Patience:
                 found = retrying(call)
             except Limited as limited:
                 self._visit.wait(limited.seconds, f"{self._name}: {limited.reason}")
-            except NotAllowed:
-                raise
             except Trouble as trouble:
                 raise self.end(f"{trouble.reason} (asked {_ATTEMPTS} times)") from None
             except Refused as refused:
+                if refusable:
+                    raise
                 raise self.end(refused.reason) from None
             else:
-                self._answered = True
+                self._answered = self._answered or not preparing
                 return found
+
+    @property
+    def begins(self) -> bool:
+        """Whether nothing was had in this visit yet."""
+        return not self._answered
 
     def end(self, reason: str) -> Exception:
         """What to raise if it is no use to go on."""
@@ -103,24 +109,26 @@ class Patience:
 
 
 class Pages:
-    """Holds that a search comes to an end."""
+    """Holds that a search comes to an end. What was met is in a temporary database, on disk where it is much."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._cursors: set[str] = set()
-        self._recent: deque[frozenset[str]] = deque(maxlen=10)
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.execute("CREATE TABLE met (mark INTEGER PRIMARY KEY)")
+        self._database.execute("BEGIN")
         self._stale = 0
 
     def turn(self, cursor: Any, ids: Iterable[str]) -> None:
         """A page with these posts was had, and `cursor` leads to the next. Raises Stopped if it leads in circles."""
-        page = frozenset(ids)
-        if str(cursor) in self._cursors:
+        if not self._is_new(("cursor", str(cursor))):
             raise Stopped(f"{self._name}: the server leads back to a page that was had")
-        self._cursors.add(str(cursor))
-        self._stale = self._stale + 1 if all(any(each in seen for seen in self._recent) for each in page) else 0
+        new = [self._is_new(("post", each)) for each in ids]
+        self._stale = 0 if any(new) else self._stale + 1
         if self._stale >= _STALE_PAGES:
             raise Stopped(f"{self._name}: the server gave {self._stale} pages in a row with nothing new")
-        self._recent.append(page)
+
+    def _is_new(self, thing: tuple[str, str]) -> bool:
+        return self._database.execute("INSERT OR IGNORE INTO met VALUES (?)", (hash(thing),)).rowcount == 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +192,13 @@ class Search:
             return nullcontext(Local())
         return nullcontext(Local(routes={self.server: f"http://{host}:{parts.port or 80}"}))
 
+    def check_over(self) -> None:
+        """Raise Stopped if the time that is asked for goes on: more posts may come."""
+        if self.end is not None and self.end > datetime.now(UTC):
+            raise Stopped(
+                f"{self.name}: the time that is asked for was not over, on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+            )
+
     @property
     def first(self) -> datetime | None:
         """The first moment that is asked for."""
@@ -201,15 +216,24 @@ class Search:
 
 def clean_hashtag(hashtag: str) -> str:
     """A hashtag without its #. Raises UsageError for what can't be one."""
-    cleaned = hashtag.strip().lstrip("#＃")
-    if not re.fullmatch(r"\w[\w·・‿-]*", cleaned):
+    cleaned = unicodedata.normalize("NFC", hashtag.strip().lstrip("#＃"))
+    # vowel signs and the joiners of some scripts are no letters, and parts of words all the same
+    if not cleaned or not all(each.isalnum() or each in "_·・\u200c\u200d" or _is_mark(each) for each in cleaned):
         raise UsageError(f"{hashtag!r} is not a hashtag: letters, digits and _ without blanks", subject=hashtag)
     return cleaned
 
 
+def _is_mark(letter: str) -> bool:
+    return unicodedata.category(letter).startswith("M")
+
+
 def same_hashtag(one: str, other: str) -> bool:
     """Whether two hashtags are the same, however they are written."""
-    return one.lstrip("#").casefold() == other.lstrip("#").casefold()
+    return _folded(one) == _folded(other)
+
+
+def _folded(hashtag: str) -> str:
+    return unicodedata.normalize("NFKC", hashtag.lstrip("#＃")).casefold()
 
 
 def moment(value: str | date | None, name: str) -> str | None:
@@ -222,18 +246,26 @@ def moment(value: str | date | None, name: str) -> str | None:
     whole_day = not isinstance(value, datetime)
     try:
         if isinstance(value, str):
-            whole_day = re.fullmatch(r"\d{4}-\d\d-\d\d", value.strip()) is not None
+            whole_day = _is_day(value.strip())
             time = datetime.fromisoformat(value.strip())
         else:
             time = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
-    except ValueError:
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if whole_day and name == "until":
+            time += timedelta(days=1)
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{name}: {value!r} is not a day like 2014-04-22, or a time like 2014-04-22T17:00:00Z", subject=value
         ) from None
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    if whole_day and name == "until":
-        time += timedelta(days=1)
     return time.isoformat()
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def period(since: str | date | None, until: str | date | None) -> dict[str, str | None]:
@@ -249,7 +281,10 @@ def server_address(server: str) -> str:
     address = server.strip().rstrip("/")
     if "://" not in address:
         address = f"https://{address}"
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise UsageError(f"{server!r} is not the name of a server, such as mastodon.social", subject=server) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.username or parts.query:
         raise UsageError(f"{server!r} is not the name of a server, such as mastodon.social", subject=server)
     if parts.scheme == "http" and not _is_private(parts.hostname):
@@ -297,14 +332,30 @@ def what_failed(error: BaseException) -> str:
     return type(error).__name__
 
 
-def wait_until(reset: float | None, date_header: str | None) -> float | None:
-    """Seconds until a moment that a server states, by the server's own clock where it says what that is."""
-    from email.utils import parsedate_to_datetime
+def seconds_to_wait(headers: Mapping[str, str]) -> float:
+    """How long a server that limits its rate asks to wait, as it says it: by Retry-After (RFC 9110 section 10.2.3), or
+    by the moment at which its limit ends, which is of its own clock; a minute if it says nothing."""
+    named = {name.lower(): value for name, value in headers.items()}
+    now = _moment(named.get("date")) or time.time()
+    after = named.get("retry-after", "")
+    seconds = float(after) if after.strip().isdigit() else (_moment(after) or math.nan) - now
+    for name in ("x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset"):
+        if not math.isfinite(seconds):
+            seconds = (_moment(named.get(name)) or math.nan) - now + 1
+    return seconds if math.isfinite(seconds) and seconds < _YEAR else 60.0
 
-    if reset is None:
-        return None
-    try:
-        now = parsedate_to_datetime(date_header or "").timestamp()
-    except ValueError:
-        now = time.time()
-    return reset - now + 1
+
+def _moment(stated: str | None) -> float | None:
+    """A moment as servers state it, in seconds since 1970: a number of seconds or milliseconds, or a date."""
+    for read in (float, lambda text: parsedate_to_datetime(text).timestamp(), _iso):
+        try:
+            moment = float(read(stated or ""))
+        except (ValueError, TypeError, OverflowError):
+            continue
+        if math.isfinite(moment):
+            return moment / 1000 if moment > 1e11 else moment
+    return None
+
+
+def _iso(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from urllib.parse import urlsplit
 
 from hashtag_photos.records import Attachment, Post, Rejected
-from hashtag_photos.sources.credentials import secret
+from hashtag_photos.sources.credentials import scrub, secret
 from hashtag_photos.sources.fields import beyond, count, dig, ident, plain, stated_time, text, truth
 from hashtag_photos.sources.live import (
     TIMEOUT,
@@ -25,6 +26,7 @@ from hashtag_photos.sources.live import (
     Trouble,
     clean_hashtag,
     period,
+    seconds_to_wait,
     server_address,
     what_failed,
 )
@@ -51,36 +53,52 @@ class Mastodon(Search):
         import requests
 
         patience, pages = Patience(visit, self.name), Pages(self.name)
+        max_id, old_pages = visit.bookmark, 0
         with requests.Session() as session:
-            client = self._client(session)
-            max_id = visit.bookmark
+            client, waits = self._client(session)
             while True:
-                page = patience.answer(lambda before=max_id: self._page(client, before))  # type: ignore[misc]
-                times = []
+                page = patience.answer(lambda before=max_id: self._page(client, waits, before))  # type: ignore[misc]
                 for status in page:
                     try:
                         post = self._post(status)
                     except (ValueError, TypeError, AttributeError, KeyError) as error:
                         yield Rejected(line=None, reason=f"status {dig(status, 'id')}: {error}")
                         continue
-                    times.append(post.created_at)
                     if self.covers(post.created_at):
                         yield post
                 following = getattr(page, "_pagination_next", None)
                 if not page and not following:
-                    return
-                if self.first and times and all(time is not None and time < self.first for time in times):
-                    return  # a whole page from before: one post alone may have arrived late
+                    break
+                # two whole pages from before: one may be what arrived late
+                old_pages = old_pages + 1 if self._is_from_before(page) else 0
+                if old_pages == 2:
+                    break
                 max_id = text(following["max_id"] if following else dig(page, -1, "id"))
                 if max_id is None:
                     raise Stopped(f"{self.name}: the last status of a page has no id to go on from")
                 pages.turn(max_id, (str(dig(status, "id")) for status in page))
                 yield Bookmark(max_id)
+        yield Bookmark(None)
+        self.check_over()
 
-    def _client(self, session: Any) -> Any:
+    def _is_from_before(self, page: Any) -> bool:
+        """Whether all of a page is from before the time asked for; a boost is as old as the boost."""
+        times = [stated_time(dig(status, "created_at"))[0] for status in page]
+        return bool(times) and self.first is not None and all(time and time < self.first for time in times)
+
+    def _client(self, session: Any) -> tuple[Any, list[float]]:
         from mastodon import Mastodon as Client
 
-        return Client(
+        waits = [60.0]
+
+        def note(response: Any, *_: Any, **__: Any) -> None:
+            """Keep how long to wait from the library, which takes headers that it can't read for a refusal."""
+            waits[0] = seconds_to_wait(response.headers)
+            for name in [each for each in response.headers if "ratelimit" in each.lower()]:
+                del response.headers[name]
+
+        session.hooks["response"].append(note)
+        client = Client(
             api_base_url=self.server,
             access_token=secret(token_name(self.server)),
             ratelimit_method="throw",  # waiting is ours: it is shown, and can be too long
@@ -89,33 +107,38 @@ class Mastodon(Search):
             version_check_mode="none",  # it may be any software
             user_agent="hashtag-photos",
         )
+        # it would be asked before every page whether there is such a timeline: the page says it
+        client.timeline_is_available = lambda *_, **__: True  # type: ignore[method-assign]
+        return client, waits
 
-    def _page(self, client: Any, max_id: str | None) -> Any:
+    def _page(self, client: Any, waits: list[float], max_id: str | None) -> Any:
         import mastodon as library
 
         try:
             page = client.timeline_hashtag(self.hashtag, max_id=max_id, limit=_PAGE)
         except library.MastodonRatelimitError:
-            raise Limited(_seconds_to_wait(client), "too many requests (429)") from None
+            raise Limited(waits[0], "too many requests (429)") from None
         except library.MastodonNetworkError as error:
             raise Trouble(f"no answer: {what_failed(error)}") from None
-        except library.MastodonServerError as error:
-            raise Trouble(f"the server is in trouble ({_words(error)})") from None
         except library.MastodonAPIError as error:
             status = error.args[1] if len(error.args) > 2 else None
             if status is None:
                 raise Trouble("an answer that is no JSON") from None
+            if status >= 500 or status in (408, 425):
+                raise Trouble(f"the server is in trouble ({_words(error)})") from None
             if status in (401, 403, 422):
                 raise Refused(
                     f"it shows hashtags to its users only, or refuses the token ({status}); make a token in the "
                     f"settings of an account there, under Development, and set {token_name(self.server)}"
                 ) from None
             raise Refused(f"it answered {_words(error)}: perhaps it isn't a Mastodon server") from None
-        if not isinstance(page, list) or not all(isinstance(each, Mapping) for each in page):
+        if not isinstance(page, list) or any(isinstance(each, str) for each in page):
             raise Refused("its answer is no list of posts: perhaps it isn't a Mastodon server")
         return page
 
-    def _post(self, status: Mapping[str, Any]) -> Post:
+    def _post(self, status: Any) -> Post:
+        if not isinstance(status, Mapping):
+            raise ValueError("it is no post")
         status = status.get("reblog") or status
         post_id = ident(status.get("uri")) or ident(status.get("url"))
         if not post_id:
@@ -141,9 +164,12 @@ class Mastodon(Search):
         )
 
     def _author(self, account: Any) -> str | None:
-        """name@server, also of who is at home on the server that was asked."""
+        """name@server as it is on every server, also of who is at home on the one that was asked."""
         name = text(dig(account, "acct"))
-        return name if not name or "@" in name else f"{name}@{self.name}"
+        if not name or "@" in name:
+            return name
+        home = urlsplit(text(dig(account, "uri")) or text(dig(account, "url")) or "").hostname
+        return f"{name}@{home or self.name}"
 
 
 def _attachments(media: Any) -> Iterator[Attachment]:
@@ -168,14 +194,8 @@ def token_name(server: str) -> str:
     return f"MASTODON_TOKEN_{host.upper()}"
 
 
-def _seconds_to_wait(client: Any) -> float:
-    import time
-
-    return float(client.ratelimit_reset - time.time() + 1) if client.ratelimit_reset else 60.0
-
-
 def _words(error: Exception) -> str:
-    return " ".join(str(each) for each in error.args if each)[:200]
+    return scrub(" ".join(str(each) for each in error.args if each))[:200]
 
 
 def mastodon(

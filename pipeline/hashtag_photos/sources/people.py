@@ -12,28 +12,56 @@ from typing import Any
 
 # fmt: off
 _PEOPLE = frozenset({
-    "account", "accounts", "actor", "author", "authors", "avatar", "bio", "biography", "blog", "channel",
-    "coauthor", "coauthors", "creator", "did", "email", "follower", "followers", "fullname", "handle", "mention",
-    "mentions", "mentioned", "nick", "nickname", "owner", "people", "person", "poster", "profile", "replied",
-    "screenname", "tagged", "user", "username", "users", "usertags",
+    "account", "accounts", "actor", "artist", "author", "authors", "autor", "auteur", "autora", "avatar",
+    "benutzer", "bio", "biography", "blog", "channel", "coauthor", "coauthors", "commenter", "compte", "creator",
+    "cuenta", "did", "displayname", "email", "follower", "followers", "from", "fullname", "handle", "konto",
+    "mention", "mentions", "mentioned", "nick", "nickname", "nutzer", "owner", "people", "person", "photographer",
+    "poster", "posted", "profile", "publisher", "realname", "replied", "reposted", "reposter", "retweeted",
+    "retweeter", "screenname", "sender", "submitter", "tagged", "uploader", "user", "username", "users", "usertags",
+    "usuario", "utilisateur", "verfasser", "via",
+})
+# whose names are not a person's
+_THINGS = frozenset({
+    "app", "application", "category", "challenge", "city", "column", "country", "domain", "effect", "entity", "event",
+    "field", "file", "geo", "hashtag", "list", "location", "music", "place", "poi", "song", "sound", "sticker", "tag",
+    "topic", "track", "venue",
 })
 # fmt: on
-_NAMES = frozenset({"full_name", "display_name", "real_name", "first_name", "last_name", "screen_name", "unique_id"})
+_HANDLE = re.compile(r"@\w[\w.-]*(@[\w.-]+)?")
+_DEEPEST = 50
 _STEP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 
 
-def without_people(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of an object, and of the objects in it, but for those that are named as a person's are."""
-    return {name: _inside(value) for name, value in values.items() if not _personal(name)}
+def without_people(values: Mapping[str, Any], author: str | None = None) -> dict[str, Any]:
+    """The members of an object, and of the objects in it, but for people: what is named as a person's is, what is a
+    handle (@ann), and what is the author's name."""
+    return _object(values, author, frozenset(), 0)
 
 
-def _inside(value: Any) -> Any:
+def _object(values: Mapping[str, Any], author: str | None, within: frozenset[str], depth: int) -> dict[str, Any]:
+    kept = {}
+    for name, value in values.items():
+        words = _words(str(name))
+        of_a_person = not _PEOPLE.isdisjoint(words) or ("name" in words and _THINGS.isdisjoint(words | within))
+        if not of_a_person and not _names(value, author):
+            kept[name] = _inside(value, author, words, depth + 1)
+    return kept
+
+
+def _inside(value: Any, author: str | None, within: frozenset[str], depth: int) -> Any:
+    if depth > _DEEPEST:
+        return "nested too deeply"
     if isinstance(value, Mapping):
-        return without_people(value)
-    return [_inside(each) for each in value] if isinstance(value, list | tuple) else value
+        return _object(value, author, within, depth)
+    if isinstance(value, (list, tuple)):
+        return [_inside(each, author, within, depth + 1) for each in value if not _names(each, author)]
+    return value
+
+
+def _names(value: Any, author: str | None) -> bool:
+    return isinstance(value, str) and bool(value) and (value == author or _HANDLE.fullmatch(value) is not None)
 
 
 @lru_cache(maxsize=10_000)
-def _personal(name: str) -> bool:
-    words = [word.lower() for word in _STEP.split(str(name)) if word]
-    return not _PEOPLE.isdisjoint(words) or words == ["name"] or "_".join(words) in _NAMES
+def _words(name: str) -> frozenset[str]:
+    return frozenset(word.lower() for word in _STEP.split(name) if word)

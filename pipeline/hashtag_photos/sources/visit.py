@@ -15,9 +15,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Bookmark:
-    """Everything yielded before this need not be asked for again by who begins at `at` (a JSON value)."""
+    """Everything yielded before this need not be asked for again by who begins at `at` (a JSON value; None for the
+    beginning). `more` is whether it is sure that there is something after it."""
 
     at: Any
+    more: bool = False
 
 
 class Stopped(Exception):

@@ -15,13 +15,12 @@ from typing import Any
 
 from hashtag_photos.errors import SourceError
 from hashtag_photos.records import Post, Rejected
-from hashtag_photos.sources.credentials import needed
-from hashtag_photos.sources.fields import dig
+from hashtag_photos.sources.credentials import needed, scrub
+from hashtag_photos.sources.fields import dig, stated_time
 from hashtag_photos.sources.formats import x_api
 from hashtag_photos.sources.live import (
     TIMEOUT,
     Limited,
-    NotAllowed,
     Pages,
     Patience,
     Refused,
@@ -29,8 +28,8 @@ from hashtag_photos.sources.live import (
     Trouble,
     clean_hashtag,
     period,
+    seconds_to_wait,
     server_address,
-    wait_until,
     what_failed,
 )
 from hashtag_photos.sources.visit import Bookmark, Stopped, Visit
@@ -42,6 +41,7 @@ _PAGES = {"all": 500, "recent": 100}  # the most posts that a page of each searc
 _SMALLEST_PAGE = 10
 _PACE = 1.0  # seconds between two requests to the archive, which allows one a second
 _LOOK_UP = 100  # posts that can be looked up at once
+_NO_ARCHIVE = "{}: the token may not search the archive, and the recent search has seven days"
 _FIELDS: dict[str, list[str]] = {
     "post_fields": [
         *("attachments", "created_at", "edit_controls", "entities", "id", "lang", "note_post", "possibly_sensitive"),
@@ -51,6 +51,14 @@ _FIELDS: dict[str, list[str]] = {
     "media_fields": ["alt_text", "height", "media_key", "preview_image_url", "type", "url", "width"],
     "user_fields": ["username"],
 }
+
+
+class NotAllowed(Refused):
+    """The token may not do this."""
+
+
+class BadRequest(Refused):
+    """The request is wrong; a token that led to a page holds for some days only."""
 
 
 class _Api:
@@ -116,20 +124,21 @@ class _Api:
             said = response.json()
         except ValueError:
             said = {}
-        detail = str(dig(said, "detail") or dig(said, "title") or dig(said, "errors", 0, "message") or response.reason)
+        detail = dig(said, "detail") or dig(said, "title") or dig(said, "errors", 0, "message") or response.reason
+        detail = scrub(str(detail))[:200]
         status, kind = response.status_code, f"{dig(said, 'title')} {dig(said, 'type')}".lower()
         if "usagecap" in kind or "usage-capped" in kind or status == 402:
             raise Refused(f"what your account may read is used up ({status}: {detail})")
         if status == 429:
-            headers = response.headers
-            reset = headers.get("x-rate-limit-reset", "")
-            after = headers.get("Retry-After", "")
-            seconds = float(after) if after.isdigit() else wait_until(_number(reset), headers.get("Date"))
-            raise Limited(seconds or 60.0, "too many requests (429)")
+            raise Limited(seconds_to_wait(response.headers), "too many requests (429)")
         if status >= 500:
             raise Trouble(f"the server is in trouble ({status} {response.reason})")
         if status == 401:
             raise Refused("it refuses X_BEARER_TOKEN (401): it may have expired or been revoked; make a new one")
+        if status in (408, 425):
+            raise Trouble(f"no answer in time ({status})")
+        if status == 400:
+            raise BadRequest(f"it answered {status}: {detail}")
         if status == 403:
             raise NotAllowed(f"the token may not do this ({status}: {detail})")
         raise Refused(f"it answered {status}: {detail}")
@@ -150,39 +159,62 @@ class X(Search):
     def posts(self, visit: Visit = Visit()) -> Iterator[Post | Rejected | Bookmark]:  # noqa: B008  it is frozen
         patience, pages = Patience(visit, self.name), Pages(self.name)
         with closing(_Api(self.server, self._token())) as api:
-            at = visit.bookmark or {"search": "all", "token": None}
+            patience, pages = Patience(visit, self.name), Pages(self.name)
+            at = {**self._window("all"), "search": "all", "token": None, "oldest": None, **(visit.bookmark or {})}
             left = visit.limit
             while True:
                 try:
-                    page = patience.answer(lambda at=at, left=left: self._page(api, at, left))  # type: ignore[misc]
-                except NotAllowed as refusal:
-                    if at != {"search": "all", "token": None}:
-                        raise patience.end(refusal.reason) from None
-                    at = {"search": "recent", "token": None}
-                    self._check_recent()
+                    page = patience.answer(lambda at=at, left=left: self._page(api, at, left), refusable=True)  # type: ignore[misc]
+                except Refused as refusal:
+                    at = self._otherwise(at, refusal, patience)
                     continue
                 includes = x_api.members(page.get("includes"))
-                found = x_api.page_posts(page)
+                found = page.get("data") or []
                 self._look_up(api, patience, found, includes)
                 for values in found:
                     try:
                         post = x_api.post(values, includes)
                     except (ValueError, TypeError, AttributeError, KeyError) as error:
-                        yield Rejected(line=None, reason=f"post {values.get('id')}: {error}")
+                        yield Rejected(line=None, reason=f"post {dig(values, 'id')}: {error}")
                         continue
                     if self.covers(post.created_at):
                         yield post
                 left = None if left is None else left - len(found)
                 token = dig(page, "meta", "next_token")
+                oldest = stated_time(dig(found, -1, "created_at"))[0]
+                at = {**at, "token": token, "oldest": oldest.isoformat() if oldest else at["oldest"]}
                 if not token:
                     break
-                at = {**at, "token": token}
-                pages.turn(token, (str(values.get("id")) for values in found))
-                yield Bookmark(at)
-            if at["search"] == "recent" and (self.first is None or self.first < _now() - _RECENT):
-                raise Stopped(
-                    f"{self.name}: the token may not search the archive, and the recent search has seven days"
-                )
+                pages.turn(token, (str(dig(values, "id")) for values in found))
+                yield Bookmark(at, more=True)
+        if at["search"] == "recent" and (self.first is None or self.first < _now() - _RECENT):
+            # who may search the archive later goes on there, with what is older
+            yield Bookmark({**at, "search": "all", "token": None, **self._window("all", at["oldest"])})
+            raise Stopped(_NO_ARCHIVE.format(self.name))
+        yield Bookmark(None)
+        self.check_over()
+
+    def _otherwise(self, at: Mapping[str, Any], refusal: Refused, patience: Patience) -> dict[str, Any]:
+        """Where to go on where a page was refused. Raises what ends the visit if there is nowhere."""
+        if isinstance(refusal, NotAllowed) and at["search"] == "all" and not at["token"]:
+            if at["oldest"]:
+                raise Stopped(_NO_ARCHIVE.format(self.name)) from None  # as before
+            self._check_recent()
+            return {**at, **self._window("recent"), "search": "recent"}
+        if patience.begins and at["token"] and at["oldest"] and isinstance(refusal, BadRequest):
+            return {**at, **self._window(at["search"], at["oldest"]), "token": None}  # a token holds for some days only
+        raise patience.end(refusal.reason) from None
+
+    def _window(self, search: str, oldest: str | None = None) -> dict[str, str | None]:
+        """From when until when to ask, the same for all pages of a search; what was had leaves what is older."""
+        now = _now()
+        beginning = _BEGINNING if search == "all" else now - _RECENT + timedelta(minutes=5)
+        first = max(self.first or beginning, beginning)
+        end = self.end if self.end and self.end < now - timedelta(minutes=1) else None
+        if oldest:
+            end = datetime.fromisoformat(oldest) + timedelta(seconds=1)
+        asked = self.first is not None or search == "all"
+        return {"first": _stamp(first) if asked else None, "end": _stamp(end) if end else None}
 
     def _token(self) -> str:
         return needed("X_BEARER_TOKEN", "X's search asks for the bearer token of an app, from its developer console")
@@ -196,30 +228,39 @@ class X(Search):
             )
 
     def _page(self, api: _Api, at: Mapping[str, Any], left: int | None) -> Mapping[str, Any]:
-        oldest = _BEGINNING if at["search"] == "all" else _now() - _RECENT + timedelta(minutes=1)
-        first = max(self.first or oldest, oldest)
         size = _PAGES[at["search"]]
-        return api.search(
+        page = api.search(
             at["search"],
             query=f"#{self.hashtag}",
             max_results=size if left is None else max(_SMALLEST_PAGE, min(size, left)),
-            start_time=_stamp(first) if self.first or at["search"] == "all" else None,
-            end_time=_stamp(self.end) if self.end and self.end < _now() - timedelta(minutes=1) else None,
+            start_time=at["first"],
+            end_time=at["end"],
             pagination_token=at["token"],
         )
+        if not isinstance(page.get("meta"), Mapping) or not isinstance(page.get("data") or [], list):
+            raise Trouble("an answer that is no page of a search")
+        return page
 
     def _look_up(self, api: _Api, patience: Patience, found: list[Any], includes: dict[str, dict[str, Any]]) -> None:
-        """Have the pictures of originals that the page refers to and doesn't describe."""
-        lacking = list(dict.fromkeys(each for values in found if (each := x_api.lacking_media(values, includes))))
+        """Have the pictures of originals that the page refers to and doesn't describe; if that is refused, they are
+        missing, and counted so."""
+        lacking = list(dict.fromkeys(each for values in found if (each := _lacking(values, includes))))
         for start in range(0, len(lacking), _LOOK_UP):
             ids = lacking[start : start + _LOOK_UP]
             try:
-                page = patience.answer(lambda ids=ids: api.look_up(ids))  # type: ignore[misc]
-            except NotAllowed as refusal:
-                raise patience.end(refusal.reason) from None
+                page = patience.answer(lambda ids=ids: api.look_up(ids), refusable=True)  # type: ignore[misc]
+            except Refused:
+                return
             for kind, members in x_api.members(page.get("includes")).items():
                 includes[kind].update(members)
             includes["posts"].update({str(each.get("id")): each for each in x_api.page_posts(page)})
+
+
+def _lacking(values: Any, includes: dict[str, dict[str, Any]]) -> str | None:
+    try:
+        return x_api.lacking_media(values, includes)
+    except (TypeError, AttributeError):
+        return None  # what is wrong with it is said where it is read
 
 
 def _now() -> datetime:
@@ -228,13 +269,6 @@ def _now() -> datetime:
 
 def _stamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _number(value: str) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None
 
 
 def x(hashtag: str, *, since: str | date | None = None, until: str | date | None = None, server: str = SERVER) -> X:

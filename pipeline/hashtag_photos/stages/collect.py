@@ -15,7 +15,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -113,9 +113,13 @@ def begin(
 
     def go_on() -> Collected:
         with run.writing():
+            if lost:
+                _forget_other(run, sources)
             run.ask(keep_authors=bool(run.asked.get("keep_authors", keep_authors)))
             run.ask_also(sources=[source.asked() for source in sources])
             authors = None if run.asked["keep_authors"] else _Pseudonyms(run)
+            for each in collections:
+                each.announce()
             with closing(_Known(run)) as known:
                 for each in collections:
                     each.go(known, authors)
@@ -139,15 +143,23 @@ class _Collection:
         self._run, self._source = run, source
         self._max_wait, self._progress = max_wait, progress
         before = _record_of(source, run)
-        if afresh or before["bookmark"] is None:  # from its beginning: what it counted is counted anew
-            before.update(bookmark=None, posts=0, repeated=0, rejected=0)
-        before.update(
-            title=source.title, recognised=source.recognised, limit=limit or before["limit"], state=None, complete=False
-        )
-        self._record = {**before, "reason": _INTERRUPTED}
+        start = None if afresh else before["went_on"]
+        # what was counted since the bookmark is asked for, and counted, again
+        self._counts = dict(start["counts"]) if start else {"posts": 0, "repeated": 0, "rejected": 0}
+        self._bookmark: Any = start and start["bookmark"]
+        self._goes_on = start is not None
+        self._record = before | {
+            "title": source.title,
+            "recognised": source.recognised,
+            "limit": limit or before["limit"],
+            "state": None,
+            "complete": False,
+            "reason": _INTERRUPTED,
+            "went_on": start,
+        }
+        self._record.setdefault("begun", datetime.now(UTC).isoformat(timespec="seconds"))
         self._limit = cast("int | None", self._record["limit"])
-        self._bookmark: Any = self._record["bookmark"]
-        self._goes_on = self._bookmark is not None
+        self._at_bookmark = dict(self._counts)
         self._state: str | None = None
         self._items: Iterator[Post | Rejected | Bookmark] = iter(())
         self._ended: Stopped | None = None
@@ -162,7 +174,7 @@ class _Collection:
     def begin(self) -> None:
         """Have the source's first answer. Raises SourceError if it has none; nothing was written then."""
         self._state, self._size = self._source.state(), self._source.size()
-        left = None if self._limit is None else self._limit - self._record["posts"]
+        left = None if self._limit is None else self._limit - self._counts["posts"]
         self._given = items = iter(self._source.posts(Visit(bookmark=self._bookmark, limit=left, wait=self._wait)))
         try:
             if self._full:
@@ -172,12 +184,15 @@ class _Collection:
             self._ended, first = stopped, []
         self._items = itertools.chain(first, items)
 
+    def announce(self) -> None:
+        """Have it stand in run.json that this source is not had yet, before any other is gone through."""
+        self._save(None)
+
     def go(self, known: _Known, authors: _Pseudonyms | None) -> None:
         """Take what the source has."""
         self._known, self._authors, self._writes = known, authors, True
         known.forget_when()
         with closing(_Rejects(self._run, self._source.title, self._goes_on)) as self._rejects:
-            self._save()
             end: dict[str, Any] = {"complete": True, "reason": None, "state": self._state}
             try:
                 self._take_all()
@@ -192,20 +207,22 @@ class _Collection:
             self._flush()
             self._rejects.keep()
             self._record.update(end)
-            self._save()
-        self._progress("collect", self._record["posts"], self._record["posts"])
+            self._save(known.count)
+        self._progress("collect", self._counts["posts"], self._counts["posts"])
 
     def _take_all(self) -> None:
         if self._ended is not None:
             raise self._ended
         for number, item in enumerate(self._items, start=1):
             if isinstance(item, Bookmark):
-                self._bookmark = item.at
-            if isinstance(item, Rejected):
+                self._bookmark, self._at_bookmark = item.at, dict(self._counts)
+                if self._full and item.more:
+                    raise Stopped(_limited(self._limit))
+            elif isinstance(item, Rejected):
                 self._reject(item)
-            elif self._limit is not None and self._full:  # a bookmark says, as a post does, that there is more
+            elif self._limit is not None and self._full and not self._known.has(item):
                 raise Stopped(_limited(self._limit))
-            elif isinstance(item, Post):
+            else:
                 self._take(item)
             if number % _LOOK_ROWS == 0 or isinstance(item, Bookmark):
                 self._waited = 0.0
@@ -216,21 +233,21 @@ class _Collection:
 
     @property
     def _full(self) -> bool:
-        return self._limit is not None and self._record["posts"] >= self._limit
+        return self._limit is not None and self._counts["posts"] >= self._limit
 
     def _take(self, post: Post) -> None:
         met = self._known.meet(post)
-        if met is None or not (met.now or self._goes_on):
-            self._record["posts"] += 1
+        if met is None or not met.now:
+            self._counts["posts"] += 1
         if met is None:
             self._chunk.append(post)
             if len(self._chunk) >= _CHUNK_ROWS:
                 self._pack()
-        elif not met.shows:
+        elif met.unlike:
             when = "again" if met.now else "now, unlike when it was collected,"
-            self._reject(Rejected(line=None, reason=f"post {post.id} stands there {when} with other attachments"))
+            self._reject(Rejected(line=post.line, reason=f"post {post.id} stands there {when} with {met.unlike}"))
         elif met.now:
-            self._record["repeated"] += 1
+            self._counts["repeated"] += 1
 
     def _table(self, posts: list[Post]) -> pa.Table:
         """Posts as they are stored: flagged where their time can't be, and without people unless they are kept."""
@@ -247,12 +264,17 @@ class _Collection:
                 f"after it was collected: {post.created_at}" if wrong else post.time_problem for post, wrong in marked
             ]
         if self._authors is not None:
-            instead["author"] = [post.author and self._authors.of(post.source, post.author) for post in posts]
-            instead["extra"] = [post.extra and without_people(post.extra) for post in posts]
+            of = self._authors.of
+            instead["author"] = [post.author and of(post.source, post.author) for post in posts]
+            instead["extra"] = [post.extra and without_people(post.extra, post.author) for post in posts]
+            instead["repost_of"] = [
+                f"@{of(post.source, named[1:])}" if (named := post.repost_of or "").startswith("@") else post.repost_of
+                for post in posts
+            ]
         return posts_table(posts, **instead)
 
     def _reject(self, rejected: Rejected) -> None:
-        self._record["rejected"] += 1
+        self._counts["rejected"] += 1
         self._rejects.add(rejected)
 
     def _pack(self) -> None:
@@ -269,28 +291,24 @@ class _Collection:
         if self._chunks:
             self._run.append("posts", pa.concat_tables(self._chunks))
             self._chunks.clear()
-        if self._record["bookmark"] != self._bookmark:
-            self._record["bookmark"] = self._bookmark
+        start = self._bookmark and {"bookmark": self._bookmark, "counts": self._at_bookmark}
+        if self._record["went_on"] != start:
+            self._record["went_on"] = start
             self._rejects.keep()
-            self._save()
+            self._save(None)
         self._flushed = time.monotonic()
         self._flushing = False
 
-    def _save(self) -> None:
-        key = _key(self._record["asked"])
-        records = [dict(each) for each in self._run.stages.get("collect", {}).get("sources", ())]
-        places = [_key(each["asked"]) for each in records]
-        if key in places:
-            records[places.index(key)] = self._record
-        else:
-            records.append(self._record)
-        self._run.record_stage(
-            "collect",
-            posts=self._known.count if self._record["reason"] != _INTERRUPTED else None,
-            repeated=sum(each["repeated"] for each in records),
-            rejected=sum(each["rejected"] for each in records),
-            complete=all(each["complete"] for each in records),
-            sources=records,
+    def _save(self, posts: int | None) -> None:
+        """Put the source's record into run.json, and how many posts there are in all, where that is sure."""
+        self._record.update(self._counts)
+        others = [dict(each) for each in self._run.stages.get("collect", {}).get("sources", ())]
+        own = _key(self._record["asked"])
+        _record(
+            self._run,
+            [self._record if _key(each["asked"]) == own else each for each in others]
+            + [self._record] * (own not in [_key(each["asked"]) for each in others]),
+            posts,
         )
 
     def _wait(self, seconds: float, why: str) -> None:
@@ -306,21 +324,21 @@ class _Collection:
         self._show()
 
     def _show(self, note: str = "") -> None:
-        done = self._record["posts"]
+        done = self._counts["posts"]
         total = self._size and max(self._size, done)
         self._progress("collect", done, self._limit if total is None else total, note)
 
 
 @dataclass(frozen=True, slots=True)
 class _Met:
-    """A post that was met before: whether with the same attachments, and whether in this going-through."""
+    """A post that was met before: what was unlike then, and whether it was in this going-through."""
 
-    shows: bool
+    unlike: str | None
     now: bool
 
 
 class _Known:
-    """The keys of the posts that the run has, each with a mark of its attachments.
+    """The keys of the posts that the run has, each with a mark of its pictures and of when (and what) it is.
 
     They are in a temporary database of SQLite, which is in memory while it is small and on disk when it is not: memory
     stays flat however many posts there are.
@@ -331,26 +349,36 @@ class _Known:
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute("PRAGMA cache_size = -65536")  # KiB
-        self._database.execute("CREATE TABLE known (key BLOB PRIMARY KEY, shows INTEGER, now INTEGER) WITHOUT ROWID")
+        self._database.execute(
+            "CREATE TABLE known (key BLOB PRIMARY KEY, shows INTEGER, is_ INTEGER, now INTEGER) WITHOUT ROWID"
+        )
         self._database.execute("BEGIN")
-        for batch in run.dataset("posts", POSTS).to_batches(columns=["source", "id", "attachments"]):
-            keys = zip(batch.column("source").to_pylist(), batch.column("id").to_pylist(), strict=True)
-            rows = zip(keys, _urls(batch.column("attachments")), strict=True)
+        names = ["source", "id", "created_at", "text", "attachments"]
+        for batch in run.dataset("posts", POSTS).to_batches(columns=names):
+            columns = [batch.column(name).to_pylist() for name in names[:-1]]
+            rows = zip(*columns, _urls(batch.column("attachments")), strict=True)
             self._database.executemany(
-                "INSERT OR IGNORE INTO known VALUES (?, ?, 0)", ((_digest(*key), _shows(urls)) for key, urls in rows)
+                "INSERT OR IGNORE INTO known VALUES (?, ?, ?, 0)", (_marks(*row) for row in rows)
             )
         (self.count,) = self._database.execute("SELECT count(*) FROM known").fetchone()
 
+    def has(self, post: Post) -> bool:
+        """Whether a post is known."""
+        found = self._database.execute("SELECT 1 FROM known WHERE key = ?", (_digest(post.source, post.id),))
+        return found.fetchone() is not None
+
     def meet(self, post: Post) -> _Met | None:
         """What is known of a post; from now on it is known."""
-        key, shows = _digest(post.source, post.id), _shows(each.url for each in post.attachments)
-        if self._database.execute("INSERT OR IGNORE INTO known VALUES (?, ?, 1)", (key, shows)).rowcount:
+        urls = [each.url for each in post.attachments]
+        key, shows, is_ = _marks(post.source, post.id, post.created_at, post.text, urls)
+        if self._database.execute("INSERT OR IGNORE INTO known VALUES (?, ?, ?, 1)", (key, shows, is_)).rowcount:
             self.count += 1
             return None
-        row = self._database.execute("SELECT shows, now FROM known WHERE key = ?", (key,)).fetchone()
-        if not row[1]:
+        row = self._database.execute("SELECT shows, is_, now FROM known WHERE key = ?", (key,)).fetchone()
+        if not row[2]:
             self._database.execute("UPDATE known SET now = 1 WHERE key = ?", (key,))
-        return _Met(shows=row[0] == shows, now=bool(row[1]))
+        other = "another time or text" if None not in (row[1], is_) and row[1] != is_ else None
+        return _Met(unlike="other attachments" if row[0] != shows else other, now=bool(row[2]))
 
     def forget_when(self) -> None:
         """Begin another going-through: what was met before it was not met in it."""
@@ -360,13 +388,23 @@ class _Known:
         self._database.close()
 
 
+def _marks(
+    source: str, post_id: str, created_at: datetime | None, text: str | None, urls: Sequence[str]
+) -> tuple[bytes, int, int | None]:
+    """A post's key, a mark of its pictures, and one of what it is.
+
+    Where a platform gives the ids, the same post has the same second; its text may be edited, and each server has
+    copies of its pictures at addresses of its own. In an export without a platform, ids may be anybody's: there, texts
+    and addresses are to be the same.
+    """
+    moment = None if created_at is None else int(created_at.timestamp())
+    if source == "exported":
+        return _digest(source, post_id), hash(tuple(map(same_picture, urls))), hash((moment, text))
+    return _digest(source, post_id), len(urls), moment
+
+
 def _digest(source: str, post_id: str) -> bytes:
     return blake2b(f"{source}\0{post_id}".encode("utf-8", "backslashreplace"), digest_size=16).digest()
-
-
-def _shows(urls: Iterable[str]) -> int:
-    """A mark of what a post shows."""
-    return hash(tuple(map(same_picture, urls)))
 
 
 def _urls(attachments: pa.Array) -> Iterator[list[str]]:
@@ -411,24 +449,29 @@ class _Rejects:
     COLUMNS = ("source", "line", "reason")
 
     def __init__(self, run: Run, source: str, goes_on: bool) -> None:
-        self._storage, self._source = run.storage, source
+        self._storage, self._source = run.storage, storable(source)
         self._spool = cast(IO[str], SpooledTemporaryFile(1 << 20, "w+", encoding="utf-8", newline=""))  # noqa: SIM115
         self._rows = csv.writer(self._spool, lineterminator="\n")
         self._rows.writerow(self.COLUMNS)
         self._changed = False
+        self._listed: set[tuple[str, str]] = set()  # what is asked for again is not listed again
         if self._storage.exists(self.FILE):
             with self._storage.open(self.FILE) as file:
                 before = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
                 for row in before:
-                    if row.get("source") != source or goes_on:
+                    if row.get("source") != self._source or goes_on:
                         self._rows.writerow([row.get(name) for name in self.COLUMNS])
+                        if row.get("source") == self._source:
+                            self._listed.add((row.get("line") or "", row.get("reason") or ""))
                     else:
                         self._changed = True
 
     def add(self, rejected: Rejected) -> None:
         """List one."""
-        self._rows.writerow([self._source, rejected.line, storable(rejected.reason)])
-        self._changed = True
+        row = (str(rejected.line or ""), storable(rejected.reason))
+        if row not in self._listed:
+            self._rows.writerow([self._source, *row])
+            self._changed = True
 
     def keep(self) -> None:
         """Have the file hold all that was listed up to now."""
@@ -450,12 +493,49 @@ def _key(asked: Mapping[str, Any]) -> str:
     return json.dumps({name: value for name, value in asked.items() if value not in (None, {})}, sort_keys=True)
 
 
+def _record(run: Run, records: list[dict[str, Any]], posts: int | None) -> None:
+    """Put what the stage knows of its sources into run.json."""
+    asked = {_key(each) for each in run.asked.get("sources", ())}
+    run.record_stage(
+        "collect",
+        posts=posts,
+        repeated=sum(each["repeated"] for each in records),
+        rejected=sum(each["rejected"] for each in records),
+        complete=all(each["complete"] for each in records) and asked <= {_key(each["asked"]) for each in records},
+        sources=records,
+    )
+
+
+def leave_out(run: Run, source: Source, reason: str) -> None:
+    """Have it stand in run.json that a source could not be asked now, unless it was had."""
+    records = [dict(each) for each in run.stages.get("collect", {}).get("sources", ())]
+    known = [each for each in records if _key(each["asked"]) == _key(source.asked())]
+    if not known:
+        new = _record_of(source, run) | {"title": source.title, "recognised": None, "state": None}
+        known = [new | {"posts": 0, "repeated": 0, "rejected": 0, "complete": False}]
+        records += known
+    if not known[0]["complete"]:
+        known[0]["reason"] = reason
+        with run.writing():
+            _record(run, records, None)
+
+
+def _forget_other(run: Run, sources: tuple[Source, ...]) -> None:
+    """Posts that were had are gone from the run: sources that are not asked now are to be asked again."""
+    now = {_key(source.asked()) for source in sources}
+    records = [dict(each) for each in run.stages["collect"].get("sources", ())]
+    for each in records:
+        if _key(each["asked"]) not in now:
+            each |= {"complete": False, "reason": "posts that were had are gone: run it again", "went_on": None}
+    _record(run, records, None)
+
+
 def _record_of(source: Source, run: Run) -> dict[str, Any]:
     """What the run remembers of a source."""
     for each in run.stages.get("collect", {}).get("sources", ()):
         if _key(each["asked"]) == _key(source.asked()):
             return dict(each)
-    return {"asked": source.asked(), "limit": None, "bookmark": None}
+    return {"asked": source.asked(), "limit": None, "went_on": None}
 
 
 def _finished(record: Mapping[str, Any] | None, state: str | None, limit: int | None) -> bool:

@@ -19,6 +19,7 @@ from hashtag_photos.estimate import wilson
 from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
 from hashtag_photos.records import Incomplete, probability_column
 from hashtag_photos.run import Run
+from hashtag_photos.sources import restore
 from hashtag_photos.stages.classify import scores_path
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ class Tally:
 
     def rows_by_source(self) -> list[dict[str, Any]]:
         """The classes of each source as plain rows, each with its denominators."""
-        rows = [asdict(each) for each in self.sources]
+        complete = {"collected_completely": self.coverage.collected_completely}
+        rows = [asdict(each) | complete for each in self.sources]
         return [{_COLUMN_NAMES.get(name, name): value for name, value in row.items()} for row in rows]
 
     def to_json(self) -> str:
@@ -160,7 +162,8 @@ class Tally:
     def to_csv(self, *, by_source: bool = False) -> str:
         """The classes as CSV; `by_source` for each source."""
         rows = self.rows_by_source() if by_source else self.rows()
-        columns = [_COLUMN_NAMES.get(each.name, each.name) for each in fields(SourceTally)] if by_source else rows[0]
+        names = [*(each.name for each in fields(SourceTally)), "collected_completely"]
+        columns = [_COLUMN_NAMES.get(name, name) for name in names] if by_source else rows[0]
         text = io.StringIO()
         table = csv.DictWriter(text, list(columns), lineterminator="\n")
         table.writeheader()
@@ -317,17 +320,26 @@ def _coverage(run: Run, database: duckdb.DuckDBPyConnection) -> Coverage:
         posts_with_wrong_time=wrong_times,
         posts_repeated=collected.get("repeated", 0),
         lines_rejected=collected.get("rejected", 0),
-        collected_completely=collected.get("complete", False),
-        incomplete=tuple(
-            Incomplete(source=each["title"], reason=each["reason"])
-            for each in collected.get("sources", ())
-            if not each["complete"]
-        ),
+        collected_completely=collected.get("complete", False) and not incomplete(run),
+        incomplete=incomplete(run),
         attachments=attachments,
         had=had,
         missing=statuses | ({NOT_ASKED: not_asked} if not_asked else {}),
         images=images,
         images_not_classified=not_classified,
+    )
+
+
+def incomplete(run: Run) -> tuple[Incomplete, ...]:
+    """The sources of a run whose posts are not all there, those that were never asked among them."""
+    records = run.stages.get("collect", {}).get("sources", ())
+    known = [each["asked"] for each in records]
+    return tuple(
+        Incomplete(source=each["title"], reason=each["reason"]) for each in records if not each["complete"]
+    ) + tuple(
+        Incomplete(source=restore(asked).title, reason="it was not asked yet: run it again")
+        for asked in run.asked.get("sources", ())
+        if asked not in known
     )
 
 

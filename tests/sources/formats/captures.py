@@ -24,9 +24,13 @@ def records(name: str) -> list[dict[str, Any]]:
 
 
 def read(folder: Path, *records: Any, format: str | None = None) -> list[Post | Rejected]:
+    return list(sources.exported(written(folder, *records), format=format).posts())
+
+
+def written(folder: Path, *records: Any) -> Path:
     path = folder / "records.ndjson"
     path.write_text("".join(json.dumps(each) + "\n" for each in records), encoding="utf-8")
-    return list(sources.exported(path, format=format).posts())
+    return path
 
 
 def read_one(folder: Path, record: Any, format: str | None = None) -> Post | Rejected:

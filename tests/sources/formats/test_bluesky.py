@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from captures import FIXTURES, assert_always_read_or_rejected
+from captures import FIXTURES, assert_always_read_or_rejected, read_one
 
 from hashtag_photos import sources
 from hashtag_photos.records import Attachment, Post, Rejected
@@ -60,3 +60,18 @@ def test_both_spellings_of_4cat() -> None:
 def test_nothing_that_is_wrong_or_missing_raises(line: int, tmp_path: Path) -> None:
     record: Any = json.loads((FIXTURES / NAME).read_text().splitlines()[line])
     assert_always_read_or_rejected(tmp_path, record, format="bluesky")
+
+
+def test_unread_members_of_the_record_are_kept(tmp_path: Path) -> None:
+    record: Any = json.loads((FIXTURES / NAME).read_text().splitlines()[0])
+    record["record"] |= {"via": "an app", "entities": [{"type": "mention", "value": "did:plc:bert"}]}
+    post = read_one(tmp_path, record)
+    assert isinstance(post, Post)
+    assert (post.extra or {})["record"] == {"via": "an app"}
+
+
+def test_a_record_without_an_author_is_not_a_view(tmp_path: Path) -> None:
+    own = {"uri": "at://did:plc:abc/x/1", "record": {"n": 1}, "image_url": "https://a.example/1.jpg"}
+    post = read_one(tmp_path, own)
+    assert isinstance(post, Post)
+    assert (post.source, [each.url for each in post.attachments]) == ("exported", ["https://a.example/1.jpg"])

@@ -440,3 +440,13 @@ def test_a_post_is_the_same_in_the_table_and_in_the_objects(tmp_path: Path) -> N
         assert isinstance(one, Post)
         assert isinstance(other, Post)
         assert (one.source, one.id, one.author) == (other.source, other.id, other.author)
+
+
+def test_a_table_of_ones_own_is_not_4cats(tmp_path: Path) -> None:
+    row = {
+        **{"id": "1", "thread_id": "1", "parent_id": "1", "hashtags": "sea", "num_likes": "1", "num_comments": "2"},
+        "image": "https://a.example/1.jpg",
+    }
+    post = read_row(tmp_path, row)
+    assert isinstance(post, Post)
+    assert (post.source, [each.url for each in post.attachments]) == ("exported", ["https://a.example/1.jpg"])

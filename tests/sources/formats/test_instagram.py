@@ -190,3 +190,17 @@ def test_without_a_shortcode_there_is_no_post(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", range(7))
 def test_broken_records_are_read_or_rejected(number: int, tmp_path: Path) -> None:
     assert_always_read_or_rejected(tmp_path, record(number), format="instagram")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"code": "C1", "media_type": "photo", "taken_at": "2024-05-01"},
+        {"shortcode": "C1", "edge_liked_by.count": "5", "__typename": "GraphImage"},
+        {"code": "C1", "display_uri": "https://a.example/1.jpg"},
+    ],
+)
+def test_a_table_of_ones_own_is_not_of_the_website(more: dict[str, Any], tmp_path: Path) -> None:
+    post = read_one(tmp_path, {"id": "1", "image_url": "https://a.example/1.jpg", **more})
+    assert isinstance(post, Post)
+    assert (post.source, [each.url for each in post.attachments]) == ("exported", ["https://a.example/1.jpg"])

@@ -224,3 +224,16 @@ def test_a_post_is_the_same_in_another_format(name: str, other: str) -> None:
     assert isinstance(one, Post)
     assert isinstance(same, Post)
     assert (one.source, one.id) == (same.source, same.id)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"shortcode": "C1", "caption": "sea", "taken_at_timestamp": "1741270496", "display_url": "x"},
+        {"id": "1", "user_screen_name": "anna", "retweeted_id": "", "media_urls": "x"},
+    ],
+)
+def test_a_table_of_ones_own_is_not_minets(row: dict[str, str], tmp_path: Path) -> None:
+    post = read_row(tmp_path, {**row, "image_url": "https://a.example/1.jpg"})
+    assert isinstance(post, Post)
+    assert post.source == "exported"

@@ -131,3 +131,12 @@ def test_without_a_sure_id_there_is_no_post(rounded: Any, tmp_path: Path) -> Non
 @pytest.mark.parametrize("number", range(4))
 def test_broken_records_are_read_or_rejected(number: int, tmp_path: Path) -> None:
     assert_always_read_or_rejected(tmp_path, record(number), format="tiktok")
+
+
+@pytest.mark.parametrize(
+    "more", [{"video": "https://a.example/v.mp4"}, {"createTime": 1741270496, "stats": "5", "challenges": "sea"}]
+)
+def test_a_table_of_ones_own_is_not_of_the_website(more: dict[str, Any], tmp_path: Path) -> None:
+    post = read_one(tmp_path, {"id": "1", "desc": "sea", "image_url": "https://a.example/1.jpg", **more})
+    assert isinstance(post, Post)
+    assert (post.source, [each.url for each in post.attachments]) == ("exported", ["https://a.example/1.jpg"])

@@ -122,3 +122,13 @@ def test_a_rounded_id_is_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", range(3))
 def test_broken_records_are_read_or_rejected(name: str, number: int, tmp_path: Path) -> None:
     assert_always_read_or_rejected(tmp_path, records(name)[number], format="tumblr")
+
+
+def test_a_table_of_ones_own_is_not_of_the_api(tmp_path: Path) -> None:
+    row = {
+        **{"id": "1", "blog_name": "sea", "post_url": "https://a.example/1", "content": "the sea"},
+        **{"note_count": "5", "reblog_key": "x", "image_url": "https://a.example/1.jpg"},
+    }
+    post = read_one(tmp_path, row)
+    assert isinstance(post, Post)
+    assert (post.source, [each.url for each in post.attachments]) == ("exported", ["https://a.example/1.jpg"])

@@ -48,6 +48,7 @@ def test_a_post_with_a_photo_a_video_and_one_that_is_not_described() -> None:
             "source": "Web App",
             "edit_history_tweet_ids": '["1500000000000000001"]',
             "mood": "calm",
+            "public_metrics": {"impression_count": "90", "quote_count": "0"},
         },
     )
 
@@ -119,3 +120,25 @@ def test_a_post_is_the_same_in_another_table() -> None:
     assert isinstance(one, Post)
     assert isinstance(other, Post)
     assert (one.source, one.id) == (other.source, other.id)
+
+
+def test_polls_are_kept(tmp_path: Path) -> None:
+    post = read_row(tmp_path, {**rows("twarc2-2023.csv")[0], "attachments.poll_ids": '["15"]'})
+    assert isinstance(post, Post)
+    assert (post.extra or {})["attachments"] == {"poll_ids": '["15"]'}
+
+
+@pytest.mark.parametrize("more", [{}, {"conversation_id": "1", "author.username": "bo"}])
+def test_columns_that_others_make_of_the_api_are_not_twarcs(more: dict[str, str], tmp_path: Path) -> None:
+    row = {
+        **{"id": "1", "text": "sea", "public_metrics.like_count": "1", "public_metrics.retweet_count": "2"},
+        **{"media_url": "https://a.example/1.jpg", **more},
+    }
+    post = read_row(tmp_path, row)
+    assert isinstance(post, Post)
+    assert (post.source, [each.url for each in post.attachments]) == ("exported", ["https://a.example/1.jpg"])
+
+
+def test_a_row_of_another_table_is_rejected(tmp_path: Path) -> None:
+    found = read_row(tmp_path, {"id": "1", "text": "sea"}, format="twarc-csv")
+    assert found == Rejected(line=2, reason="not a row of twarc2's table of X")

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from captures import FIXTURES, broken
+from captures import FIXTURES, broken, read_one, written
+from captures import read as read_records
+from csv_rows import read_row
 
 from hashtag_photos import sources
 from hashtag_photos.records import Attachment, Post, Rejected, posts_table
@@ -47,7 +49,7 @@ def test_the_same_posts_however_they_were_stored(name: str, collected_at: dateti
         repost_of="1500000000000000001",
         attachments=(SEA,),
         collected_at=collected_at,
-        extra={"conversation_id": "1500000000000000002"},
+        extra={"conversation_id": "1500000000000000002", "public_metrics": {"quote_count": 0}},
     )
     assert isinstance(own, Post)
     assert (own.id, own.text, own.hashtags) == ("1500000000000000003", "Tom & me #sea", ("sea",))
@@ -91,3 +93,58 @@ def test_nothing_that_is_wrong_or_missing_raises(record: Any, tmp_path: Path) ->
     assert len(found) > len(lines) / 2
     posts_table([each for each in found if isinstance(each, Post)])
     assert all(each.reason for each in found if isinstance(each, Rejected))
+
+
+def test_unread_counts_and_polls_are_kept(tmp_path: Path) -> None:
+    record = flat() | {
+        "public_metrics": {"like_count": 1, "impression_count": 9, "quote_count": 2, "bookmark_count": 3},
+        "attachments": {"poll_ids": ["15"]},
+    }
+    post = read_one(tmp_path, record)
+    assert isinstance(post, Post)
+    assert post.extra is not None
+    assert post.extra["public_metrics"] == {"impression_count": 9, "quote_count": 2, "bookmark_count": 3}
+    assert post.extra["attachments"] == {"poll_ids": ["15"]}
+
+
+def test_members_of_a_page_that_are_no_objects_are_rejected(tmp_path: Path) -> None:
+    page = {"data": [None, {"id": "1", "text": "sea"}, "oops"], "meta": {"result_count": 3}}
+    first, post, last = read_records(tmp_path, page)
+    reason = "post None: a member of the page's data that is no object"
+    assert first == last == Rejected(line=1, reason=reason)
+    assert isinstance(post, Post)
+    assert post.id == "1"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"id": "1", "text": "sea", "public_metrics": "5", "media_url": "https://a.example/1.jpg"},
+        {"id": "1", "text": "sea", "edit_history_tweet_ids": "1", "media_url": "https://a.example/1.jpg"},
+        {"id": "1", "text": "sea", "meta": {"page": 1}, "data": [], "media_url": "https://a.example/1.jpg"},
+        {"id": "1", "text": "sea", "includes": [], "data": {}, "media_url": "https://a.example/1.jpg"},
+    ],
+)
+def test_records_of_ones_own_are_not_the_apis(record: dict[str, Any], tmp_path: Path) -> None:
+    assert sources.exported(written(tmp_path, record)).format_title == "any columns"
+    post = read_one(tmp_path, record)
+    assert isinstance(post, Post)
+    assert [each.url for each in post.attachments] == ["https://a.example/1.jpg"]
+
+
+def test_a_row_of_a_table_is_not_the_apis(tmp_path: Path) -> None:
+    row = {"id": "1", "text": "sea", "public_metrics": "{'like_count': 1}", "media_url": "https://a.example/1.jpg"}
+    post = read_row(tmp_path, row)
+    assert isinstance(post, Post)
+    assert (post.source, [each.url for each in post.attachments]) == ("exported", ["https://a.example/1.jpg"])
+
+
+@pytest.mark.parametrize("record", [5, None, "x", [], {}, {"id": "1", "text": "sea", "media_urls": ""}])
+def test_what_is_no_record_of_the_api_is_rejected(record: Any, tmp_path: Path) -> None:
+    found, _ = read_records(tmp_path, record, "nor this", format="x-api")
+    assert found == Rejected(line=1, reason="not a record of X API v2")
+
+
+def flat() -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((FIXTURES / "twarc2-flat-2022.jsonl").read_text().splitlines()[1])
+    return record

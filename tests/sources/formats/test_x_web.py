@@ -48,6 +48,7 @@ def test_a_post_with_two_pictures() -> None:
             "views": {"count": "1234", "state": "EnabledWithCount"},
             "source": '<a href="https://mobile.x.example" rel="nofollow">X Web App</a>',
             "edit_control": {"edit_tweet_ids": ["1930000000000000001"], "editable_until_msecs": "1749036818000"},
+            "legacy": {"conversation_id_str": "1930000000000000001", "quote_count": 0, "bookmark_count": 0},
         },
     )
 
@@ -77,7 +78,10 @@ def test_a_repost_shows_the_original_and_its_long_text() -> None:
             ),
         ),
         collected_at=datetime(2025, 6, 5, 14, 12, 1, 123000, tzinfo=UTC),
-        extra={"views": {"state": "Enabled"}},
+        extra={
+            "views": {"state": "Enabled"},
+            "legacy": {"conversation_id_str": "1930000000000000002", "quote_count": 0},
+        },
     )
 
 
@@ -103,6 +107,7 @@ def test_a_wrapped_reply_of_2024_with_a_gif() -> None:
                 {"type": "quoted", "id": "1868000000000000001"},
                 {"type": "replied_to", "id": "1869000000000000001"},
             ],
+            "legacy": {"conversation_id_str": "1869000000000000001", "quote_count": 0, "is_quote_status": True},
         },
     )
 
@@ -124,7 +129,7 @@ def test_the_shape_of_2023_with_an_id_that_lost_its_last_digits() -> None:
         repost_of="1600000000000000009",
         attachments=(Attachment(url="https://pbs.twimg.com/media/FlDDD.jpg", kind="photo", width=640, height=480),),
         collected_at=datetime(2025, 6, 5, 14, 12, 3, 123000, tzinfo=UTC),
-        extra={},
+        extra={"legacy": {"conversation_id_str": "1610000000000000001", "source": "<a>Twitter</a>"}},
     )
 
 
@@ -160,9 +165,9 @@ def test_a_picture_of_another_post_does_not_name_the_author(tmp_path: Path) -> N
 
 
 def test_what_nobody_knows_is_kept(tmp_path: Path) -> None:
-    post = read_one(tmp_path, {**record(1), "glow": {"of": "embers"}})
+    post = read_one(tmp_path, {**record(6), "glow": {"of": "embers"}})
     assert isinstance(post, Post)
-    assert post.extra == {"views": {"state": "Enabled"}, "glow": {"of": "embers"}}
+    assert post.extra == {"glow": {"of": "embers"}}
 
 
 def test_a_repost_whose_original_is_gone_is_still_a_repost(tmp_path: Path) -> None:
@@ -212,3 +217,34 @@ def test_without_contents_there_is_no_post(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", range(7))
 def test_broken_records_are_read_or_rejected(number: int, tmp_path: Path) -> None:
     assert_always_read_or_rejected(tmp_path, record(number), format="x-web")
+
+
+def test_small_facts_and_the_place_are_kept_and_people_are_not(tmp_path: Path) -> None:
+    values = record(6)
+    values["legacy"] |= {
+        **{"quote_count": 2, "is_quote_status": True, "place": {"full_name": "Delft"}},
+        **{"in_reply_to_screen_name": "bo", "user_id_str": "7", "favorited": True, "display_text_range": [0, 9]},
+    }
+    post = read_one(tmp_path, values)
+    assert isinstance(post, Post)
+    legacy = (post.extra or {})["legacy"]
+    assert legacy == {"quote_count": 2, "is_quote_status": True, "place": {"full_name": "Delft"}}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"rest_id": "1", "legacy": "yes", "text": "sea", "media": "https://a.example/1.jpg"},
+        {"rest_id": "1", "core": "x", "type": "adaptive", "media": "https://a.example/1.jpg"},
+    ],
+)
+def test_a_table_of_ones_own_is_not_of_the_website(record: dict[str, Any], tmp_path: Path) -> None:
+    post = read_one(tmp_path, record)
+    assert isinstance(post, Post)
+    assert post.source == "exported"
+
+
+def test_an_account_is_no_post(tmp_path: Path) -> None:
+    account = {"__typename": "User", "rest_id": "42", "core": {"name": "Ana"}, "legacy": {"description": "sea"}}
+    found = read_one(tmp_path, account, format="x-web")
+    assert found == Rejected(line=1, reason="not a record of X's website")

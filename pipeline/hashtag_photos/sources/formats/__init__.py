@@ -20,10 +20,12 @@ class Format:
     """An export format. `name` is what --format takes, `title` is for people.
 
     `matches` says of one record whether it is of this format; `read` gives its posts, or raises ValueError. Where a
-    record has several posts, those that can't be read are Rejected.
+    record has several posts, those that can't be read are Rejected. With a `row_per_picture`, records of one post that
+    follow each other are one post with all their pictures.
     """
 
     name: str
     title: str
     matches: Callable[[Any], bool]
     read: Callable[[Any], Iterable[Post | Rejected]]
+    row_per_picture: bool = False

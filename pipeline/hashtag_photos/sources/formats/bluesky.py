@@ -24,6 +24,10 @@ SENSITIVE = {
     "gore",
 }  # labels that Bluesky's own app hides behind a warning
 _READ = ("uri", "author", "record", "embed", "like_count", "repost_count", "reply_count", "labels", "4CAT_metadata")
+_RECORD = (
+    *("text", "created_at", "langs", "tags", "facets", "reply", "embed", "labels", "py_type", "$type"),
+    "entities",  # what facets were before: people too
+)
 
 
 def post(view: Mapping[str, Any]) -> Post:
@@ -35,13 +39,15 @@ def post(view: Mapping[str, Any]) -> Post:
     record = _snake(view.get("record") or {})
     created_at, time_problem = stated_time(record.get("created_at"))
     extra = beyond(view, *_READ, "py_type", "$type")
+    if unread := beyond(record, *_RECORD):
+        extra["record"] = unread
     if reply := dig(record, "reply", "parent", "uri"):
         extra["reply_to"] = reply
     return Post(
         source=SOURCE,
         id=uri,
         url=address(uri),
-        author=text(dig(view, "author", "handle") or dig(view, "author", "did")),
+        author=_author(view.get("author")),
         created_at=created_at,
         time_problem=time_problem,
         text=text(record.get("text")),
@@ -55,6 +61,12 @@ def post(view: Mapping[str, Any]) -> Post:
         collected_at=stated_time(dig(view, "4CAT_metadata", "collected_at"))[0],
         extra=extra,
     )
+
+
+def _author(author: Any) -> str | None:
+    """The handle, which is a name; the account's identifier where there is none that holds."""
+    handle = text(dig(author, "handle"))
+    return text(dig(author, "did")) if handle in (None, "handle.invalid") else handle
 
 
 def address(uri: str) -> str | None:
@@ -115,11 +127,20 @@ def _is_view(record: Any) -> bool:
         isinstance(record, Mapping)
         and str(record.get("uri", "")).startswith("at://")
         and isinstance(record.get("record"), Mapping)
+        and isinstance(record.get("author"), Mapping)
     )
 
 
-def _read(record: Mapping[str, Any]) -> Iterator[Post]:
+def _read(record: Any) -> Iterator[Post]:
+    if not isinstance(record, Mapping) or not _is_post(record):
+        raise ValueError("not a record of Bluesky")
     yield post(record)
+
+
+def _is_post(view: Mapping[str, Any]) -> bool:
+    """Whether it is a post at all, be it a broken one: by its contents, or by its address."""
+    addressed = "record" in view and str(view.get("uri")).startswith("at://")
+    return addressed or isinstance(view.get("record"), Mapping)
 
 
 FORMATS = (Format(name="bluesky", title="Bluesky posts (4CAT's NDJSON, or the API's)", matches=_is_view, read=_read),)

@@ -6,7 +6,6 @@ envelope is brought into that shape, so that a post is the same post whichever o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -29,14 +28,15 @@ def made_at(value: Any) -> tuple[datetime | None, str | None]:
 
 def sure_id(value: Any) -> str | None:
     """A post's number as text, if every digit of it is sure: one that a browser held as a number has lost its last."""
-    sure = isinstance(value, str) or (isinstance(value, int) and value < 2**53)
-    return str(value) if sure and re.fullmatch(r"[1-9][0-9]*", str(value)) else None
+    if not isinstance(value, str):
+        value = str(value) if isinstance(value, int) and value < 2**53 else ""
+    return value if value.isdigit() and value.isascii() and value[0] != "0" else None
 
 
 def inner(value: Any, *path: str | int) -> Mapping[str, Any]:
     """The object at a path; an empty one if there is none."""
     found = dig(value, *path)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def listed(value: Any, *path: str | int) -> list[Any]:
@@ -47,7 +47,8 @@ def listed(value: Any, *path: str | int) -> list[Any]:
 
 def web(value: Any) -> str:
     """An address on the web, or "" for anything else: the picture is then one of the post that can't be had."""
-    return value.strip() if isinstance(value, str) and re.match(r"https?://", value.strip()) else ""
+    address = value.strip() if isinstance(value, str) else ""
+    return address if address.startswith(("https://", "http://")) else ""
 
 
 def stated_count(value: Any) -> int | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashtag_photos.records import Attachment, Post
-from hashtag_photos.sources.fields import beyond, count, ident, joined, literal, text, truth
+from hashtag_photos.sources.fields import count, ident, joined, literal, text, truth
 from hashtag_photos.sources.formats import Format, bluesky, tumblr, x_api
 from hashtag_photos.sources.formats.captured import made_at, picture, stated_count, web
 from hashtag_photos.sources.formats.tables import stating, still
@@ -23,14 +23,25 @@ _MOST_PICTURES = 20  # that a post of Instagram can have
 
 # Not kept: who wrote, was shown, tagged or answered, in which page that was seen, and what the read columns say too.
 # That a row is a retweet is said by Post.repost_of alone, where the table names whom it repeats.
-_LEFT = (
-    *("verified", "is_verified", "mentions", "mentioned", "usertags", "coauthors", "coauthor_fullnames"),
-    *("coauthor_ids", "retweeted_user", "quoted_user", "quote_author", "quote_body", "quote_images", "quote_videos"),
-    *("replied_user", "replied_author", "replied_to_user", "reply_to", "music_author", "reblog_trail"),
-    *("replies", "asking_name", "asking_url", "subject", "blog_description", "blog_url", "blog_uuid"),
-    *("blog_last_updated", "collected_from_url", "post_source_domain", "is_retweet", "link", "unix_timestamp"),
-    *("timestamp_full", "missing_fields"),
+_LEFT = frozenset(
+    (
+        *("verified", "is_verified", "mentions", "mentioned", "usertags", "coauthors", "coauthor_fullnames"),
+        *(
+            "coauthor_ids",
+            "retweeted_user",
+            "quoted_user",
+            "quote_author",
+            "quote_body",
+            "quote_images",
+            "quote_videos",
+        ),
+        *("replied_user", "replied_author", "replied_to_user", "reply_to", "music_author", "reblog_trail"),
+        *("replies", "asking_name", "asking_url", "subject", "blog_description", "blog_url", "blog_uuid"),
+        *("blog_last_updated", "collected_from_url", "post_source_domain", "is_retweet", "link", "unix_timestamp"),
+        *("timestamp_full", "missing_fields", "id"),
+    )
 )
+_UNMAPPED = "<common.lib.item_mapping.MissingMappedField"  # what 4CAT writes by mistake for what it doesn't know
 _AUTHORS_REACH = ("author_followers", "author_following", "author_likes", "author_videos")
 
 
@@ -56,6 +67,8 @@ class _Table:
 
 
 def _post(table: _Table, cells: Any) -> Post:
+    if not isinstance(cells, Mapping) or sum(name not in cells for name in table.known_by) > 1:
+        raise ValueError(f"not a row of {table.title}")
     row = _told(cells)
     column = {
         field: next((name for name in names if row.get(name) is not None), "") for field, names in table.columns.items()
@@ -64,7 +77,7 @@ def _post(table: _Table, cells: Any) -> Post:
     table.check(row)
     created_at, time_problem = made_at(None if stated["created_at"] == "undefined" else stated["created_at"])
     author = text(stated["author"])
-    unread = beyond(row, "id", *column.values(), *table.read, *_LEFT)
+    read = {*column.values(), *table.read}
     return Post(
         source=table.source,
         id=row["id"],
@@ -81,7 +94,14 @@ def _post(table: _Table, cells: Any) -> Post:
         sensitive=table.sensitive(row),
         repost_of=table.repost_of(row),
         attachments=tuple(table.pictures(row)),
-        extra={name: cell for name, cell in unread.items() if name in _AUTHORS_REACH or not name.startswith("author")},
+        extra={
+            name: cell
+            for name, cell in row.items()
+            if cell is not None
+            and name not in read
+            and name not in _LEFT
+            and (name in _AUTHORS_REACH or not name.startswith("author"))
+        },
     )
 
 
@@ -91,12 +111,11 @@ def _told(cells: Any) -> dict[str, Any]:
     post_id = ident(row.get("id"))
     if not post_id:
         raise ValueError("a row without id")
+    row["id"] = post_id
     unknown = [name.strip() for name in str(row.get("missing_fields")).split(",")]
-    told = {
-        name: None if name in unknown or str(cell).startswith("<common.lib.item_mapping.MissingMappedField") else cell
-        for name, cell in row.items()
-    }
-    return {**told, "id": post_id}
+    unmapped = [name for name, cell in row.items() if cell.__class__ is str and cell.startswith(_UNMAPPED)]
+    row.update(dict.fromkeys(name for name in (*unknown, *unmapped) if name in row and name != "id"))
+    return row
 
 
 def _plain(table: _Table, cell: Any) -> str | None:
@@ -258,7 +277,7 @@ _TABLES = {
     "4cat-instagram": _Table(
         source="instagram",
         title="4CAT's table of Instagram",
-        known_by=frozenset({"id", "thread_id", "parent_id", "hashtags", "num_likes", "num_comments"}),
+        known_by=frozenset({"id", "thread_id", "parent_id", "unix_timestamp", "num_likes", "num_comments"}),
         columns={
             # the other time is that of 4CAT's server, in a zone that isn't stated
             "created_at": ("unix_timestamp",),
@@ -316,7 +335,7 @@ def _format(name: str, table: _Table) -> Format:
     return Format(
         name=name,
         title=table.title,
-        matches=lambda record: isinstance(record, Mapping) and table.known_by <= set(record),
+        matches=lambda record: isinstance(record, Mapping) and table.known_by <= record.keys(),
         read=lambda record: (_post(table, record),),
     )
 

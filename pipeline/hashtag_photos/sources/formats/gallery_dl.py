@@ -26,6 +26,8 @@ _POST, _FILE, _QUEUED, _ERROR = 2, 3, 6, -1  # what a row of -j is
 _ABOUT_ACCOUNTS = ("info", "avatar", "background", "banner")  # subcategories without posts
 _MOST_PICTURES = 50  # of a post; a higher count is a wrong one
 _ADDRESS = "__address__"  # a file's address, which a row of -j has beside its metadata
+_EXCEPTION = re.compile(r"\w+(Error|Exception)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _PHOTOS = ("jpg", "jpeg", "png", "webp", "avif", "heic", "heif", "bmp", "tiff", "jxl")
 _FILMS = ("mp4", "m4v", "mov", "webm", "m3u8", "mpd", "ts")
 _NO_PICTURES = ("mp3", "m4a", "aac", "ogg", "oga", "opus", "wav", "flac", "vtt", "srt", "txt", "html")
@@ -33,14 +35,16 @@ _READ = (  # gallery-dl's own members: about the download and its files
     *("category", "subcategory", "count", "num", "filename", "extension", "width", "height", "date", "__file__"),
     *(_ADDRESS, "bitrate", "duration", "width_original", "height_original", "hash"),
 )
+_FILED = frozenset({"category", "subcategory", "extension", "filename", "num", "count"})
 _PEOPLE = ("author", "user", "owner", "account", "artist", "uploader", "mentions", "fullname", "coauthors")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Site:
     """How gallery-dl describes a site's posts: the post without its pictures, the picture of a file, and the pictures
-    that the metadata of a post states without its files."""
+    that the metadata of a post states without its files. `known_by` are members of each of its posts."""
 
+    known_by: frozenset[str]
     post: Callable[[Meta], Post]
     file: Callable[[Meta], Attachment]
     pictures: Callable[[Meta], tuple[Attachment, ...]]
@@ -48,6 +52,8 @@ class _Site:
 
 def _read(record: Any) -> Iterator[Post]:
     if isinstance(record, Mapping):
+        if len(_FILED & record.keys()) < 2:
+            raise ValueError("not a record of gallery-dl")
         yield _post(record, _of_file if "extension" in record or "filename" in record else _of_post)
         return
     kind, meta = (record[0], record[-1]) if isinstance(record, list) and record else (None, None)
@@ -56,11 +62,13 @@ def _read(record: Any) -> Iterator[Post]:
     elif kind == _FILE and isinstance(meta, Mapping):
         yield _post({**meta, _ADDRESS: record[1]}, _of_file)
     elif kind == _QUEUED:
-        raise ValueError(f"an address that gallery-dl queued, and no post: with -J it follows them ({record[1:2]})")
+        raise ValueError("an address that gallery-dl queued, and no post: with -J it follows them")
     elif kind == _ERROR and isinstance(meta, Mapping):
         raise ValueError(f"an error of gallery-dl, and no post: {meta.get('error')}: {meta.get('message')}")
+    elif isinstance(kind, str) and len(record) == 2 and _EXCEPTION.fullmatch(kind):
+        raise ValueError(f"an error of gallery-dl, and no post: {kind}: {text(meta)}")
     else:
-        raise ValueError(f"no post of gallery-dl: {str(record)[:120]}")
+        raise ValueError("not a record of gallery-dl" + (f": a row of kind {kind}" if isinstance(kind, int) else ""))
 
 
 def _post(meta: Meta, attachments: Callable[[Meta], tuple[Attachment, ...]]) -> Post:
@@ -119,7 +127,7 @@ def _attachment(meta: Meta, url: Any, *, alt: Any = None, kind: str | None) -> A
 
 def _date(value: Any) -> datetime | None:
     """A time as gallery-dl writes it, in UTC; what it couldn't read is no time."""
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", str(value)):
+    if not _TIME.fullmatch(str(value)):
         return None
     return stated_time(value)[0]
 
@@ -135,6 +143,9 @@ def _twitter_post(meta: Meta) -> Post:
     post_id, original = ident(meta.get("tweet_id")), ident(meta.get("retweet_id"))
     if not post_id:
         raise ValueError("no tweet_id: about an account, and no post")
+    if original in ("0", post_id):
+        original = None
+    author = meta.get("user" if original else "author")  # of a retweet `author` is whose post it was
     unread = beyond(
         meta,
         *(*_READ, "tweet_id", "retweet_id", "content", "lang", "hashtags", "sensitive", "description", "type"),
@@ -144,7 +155,7 @@ def _twitter_post(meta: Meta) -> Post:
         source=x_api.SOURCE,
         id=post_id,
         url=x_api.address(post_id),
-        author=text(dig(meta, "author", "name")) or text(dig(meta, "author", "id")),
+        author=text(dig(author, "name")) or text(dig(author, "id")),
         created_at=_date(meta.get("date")),
         text=text(meta.get("content")),
         language=text(meta.get("lang")),
@@ -153,7 +164,7 @@ def _twitter_post(meta: Meta) -> Post:
         reposts=stated_count(meta.get("retweet_count")),
         replies=stated_count(meta.get("reply_count")),
         sensitive=truth(meta.get("sensitive")),
-        repost_of=original if original not in ("0", post_id) else None,
+        repost_of=original,
         extra={name: value for name, value in unread.items() if str(value) != "0" or not name.endswith("_id")},
     )
 
@@ -399,27 +410,71 @@ def _any_file(meta: Meta) -> Attachment:
     return _attachment(meta, url, alt=meta.get("alt_text") or meta.get("alt"), kind=_kind(meta))
 
 
-_ANY = _Site(post=_any_post, file=_any_file, pictures=_nothing)
-_MASTODON = _Site(post=_mastodon_post, file=_mastodon_file, pictures=_mastodon_pictures)
+_ANY = _Site(post=_any_post, file=_any_file, pictures=_nothing, known_by=frozenset())
+_MASTODON = _Site(
+    post=_mastodon_post,
+    file=_mastodon_file,
+    pictures=_mastodon_pictures,
+    known_by=frozenset({"account", "created_at", "uri", "visibility"}),
+)
 _SITES = {
-    "twitter": _Site(post=_twitter_post, file=_twitter_file, pictures=_nothing),
-    "instagram": _Site(post=_instagram_post, file=_instagram_file, pictures=_nothing),
-    "bluesky": _Site(post=_bluesky_post, file=_bluesky_file, pictures=_bluesky_pictures),
-    "tumblr": _Site(post=_tumblr_post, file=_tumblr_file, pictures=_tumblr_pictures),
-    "tiktok": _Site(post=_tiktok_post, file=_tiktok_file, pictures=_tiktok_pictures),
+    "twitter": _Site(
+        post=_twitter_post,
+        file=_twitter_file,
+        pictures=_nothing,
+        known_by=frozenset({"tweet_id", "retweet_id", "author"}),
+    ),
+    "instagram": _Site(
+        post=_instagram_post,
+        file=_instagram_file,
+        pictures=_nothing,
+        known_by=frozenset({"post_id", "post_shortcode"}),
+    ),
+    "bluesky": _Site(
+        post=_bluesky_post,
+        file=_bluesky_file,
+        pictures=_bluesky_pictures,
+        known_by=frozenset({"post_id", "cid", "createdAt"}),
+    ),
+    "tumblr": _Site(
+        post=_tumblr_post,
+        file=_tumblr_file,
+        pictures=_tumblr_pictures,
+        known_by=frozenset({"blog_name", "post_url", "reblog_key"}),
+    ),
+    "tiktok": _Site(
+        post=_tiktok_post,
+        file=_tiktok_file,
+        pictures=_tiktok_pictures,
+        known_by=frozenset({"id", "desc", "createTime", "author"}),
+    ),
 }
 
 
 def _matches(record: Any) -> bool:
     if isinstance(record, Mapping):
-        return {"category", "subcategory"} <= set(record)
+        return "category" in record and "subcategory" in record and _is_its_own(record)
     if not isinstance(record, list) or len(record) < 2:
         return False
+    kind, last = record[0], record[-1]
     return (
-        (record[0] in (_POST, _FILE, _QUEUED) and isinstance(record[-1], Mapping) and "category" in record[-1])
-        or (record[0] == _ERROR and isinstance(record[-1], Mapping) and "error" in record[-1])
-        or (len(record) == 2 and re.fullmatch(r"\w+(Error|Exception)", str(record[0])) is not None)
+        (kind in (_POST, _FILE, _QUEUED) and isinstance(last, Mapping) and "category" in last)
+        or (kind == _ERROR and isinstance(last, Mapping) and "error" in last)
+        or (len(record) == 2 and isinstance(kind, str) and _EXCEPTION.fullmatch(kind) is not None)
     )
 
 
-FORMATS = (Format(name="gallery-dl", title="gallery-dl's JSON or metadata", matches=_matches, read=_read),)
+def _is_its_own(meta: Meta) -> bool:
+    """Whether metadata are gallery-dl's, as its categories are words that a table of anybody's may have: by members
+    that the posts of a site have, or as they lie beside a file of the kind that they name."""
+    site = _site(meta)
+    if site is not _ANY:
+        return site.known_by <= meta.keys()
+    return "filename" in meta and str(meta.get("__file__")).endswith(f".{meta.get('extension')}.json")
+
+
+FORMATS = (
+    Format(
+        name="gallery-dl", title="gallery-dl's JSON or metadata", matches=_matches, read=_read, row_per_picture=True
+    ),
+)

@@ -31,7 +31,8 @@ _MOST_PICTURES = 20  # that a post can have
 _HASHTAG = re.compile(
     r"[#＃](?!\ufe0f)([^\s#＃!-/:-@\[-^`{-~\u00a1-\u00bf\u2000-\u200b\u200e-\u206f\u3000-\u303f\uff01-\uff0f\uff1a-\uff20]+)"
 )
-_ITEM = ("media_type", "image_versions2", "carousel_media", "taken_at", "display_uri")
+_ITEM = ("image_versions2", "carousel_media", "display_uri")
+_OBJECTS = ("image_versions2", "carousel_media", "user", "owner", "caption")
 _READ = (
     *(META, "__typename", "id", "pk", "strong_id__", "code", "shortcode", "media_type", "is_video", "product_type"),
     *("taken_at", "taken_at_timestamp", "caption", "user", "owner", "accessibility_caption", "link", "is_ad"),
@@ -189,15 +190,29 @@ def _matches(record: Any) -> bool:
     if not isinstance(record, Mapping) or "source_platform" in record:
         return False
     values = _unwrapped(record)
-    shape = str(values.get("__typename"))
     if "shortcode" in values:
-        return "Graph" in shape or any(str(name).startswith("edge_") for name in values)
+        return _has_edge(values)
     named = "code" in values and ("id" in values or "pk" in values)
-    return named and ("olaris" in shape or any(name in values for name in _ITEM))
+    return named and any(name in values for name in _ITEM) and bool(inner(values, "user") or inner(values, "owner"))
 
 
-def _read(record: Mapping[str, Any]) -> Iterator[Post]:
+def _has_edge(values: Mapping[str, Any]) -> bool:
+    return any(name.startswith("edge_") and isinstance(value, Mapping) for name, value in values.items())
+
+
+def _read(record: Any) -> Iterator[Post]:
+    if not isinstance(record, Mapping) or "source_platform" in record or not _is_post(_unwrapped(record)):
+        raise ValueError("not a record of Instagram's website")
     yield post(record)
+
+
+def _is_post(values: Mapping[str, Any]) -> bool:
+    """Whether it is a post at all, be it a broken one."""
+    return ("code" in values or "shortcode" in values) and (
+        "display_uri" in values
+        or any(isinstance(values.get(name), Mapping | list) for name in _OBJECTS)
+        or _has_edge(values)
+    )
 
 
 FORMATS = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from hashtag_photos.records import Attachment, Post
@@ -41,7 +42,7 @@ class _Table:
 
 
 def _post(row: Row) -> Post:
-    table = _table_of(row)
+    table = _table_of(tuple(row))
     column = {
         field: next((name for name in names if row.get(name) is not None), "") for field, names in table.columns.items()
     }
@@ -142,7 +143,7 @@ def _tiktok_address(post_id: str, row: Row) -> str | None:
 _TABLES = (
     _Table(
         source=x_api.SOURCE,
-        known_by=(frozenset({"id", "user_screen_name", "retweeted_id", "media_urls"}),),
+        known_by=(frozenset({"id", "timestamp_utc", "user_screen_name", "retweeted_id", "media_urls"}),),
         columns={
             "id": ("id",),
             "created_at": ("timestamp_utc",),
@@ -185,8 +186,8 @@ _TABLES = (
     _Table(
         source="instagram",
         known_by=(
-            frozenset({"shortcode", "caption", "taken_at_timestamp", "display_url"}),
-            frozenset({"shortcode", "caption", "taken_at_timestamp", "medias_url"}),
+            frozenset({"shortcode", "caption", "mentioned_names", "taken_at_timestamp", "display_url"}),
+            frozenset({"shortcode", "caption", "mentioned_names", "taken_at_timestamp", "medias_url"}),
         ),
         columns={
             "id": ("shortcode",),
@@ -221,20 +222,21 @@ _TABLES = (
 )
 
 
-def _table_of(row: Row) -> _Table:
+@lru_cache(maxsize=100)
+def _table_of(columns: tuple[str, ...]) -> _Table:
     """The table with most of the columns that a known one has."""
     shares = {
-        number: max(len(names & set(row)) / len(names) for names in table.known_by)
+        number: max(len(names.intersection(columns)) / len(names) for names in table.known_by)
         for number, table in enumerate(_TABLES)
     }
     best = max(shares, key=lambda number: shares[number])
-    if not shares[best]:
+    if shares[best] < 0.75:
         raise ValueError("not a row of minet's tables of X, Bluesky, Instagram or TikTok")
     return _TABLES[best]
 
 
 def _matches(record: Any) -> bool:
-    return isinstance(record, Mapping) and any(names <= set(record) for table in _TABLES for names in table.known_by)
+    return isinstance(record, Mapping) and any(names <= record.keys() for table in _TABLES for names in table.known_by)
 
 
 def _read(record: Any) -> Iterator[Post]:

@@ -16,7 +16,11 @@ def stating(row: Any) -> dict[str, Any]:
     """The columns of a row, with None for cells that say nothing. Raises ValueError for what is no row."""
     if not isinstance(row, Mapping):
         raise ValueError("not a row of a table")
-    return {str(name): None if empty(cell) else cell for name, cell in row.items()}
+    return {
+        # most begin with a letter or a digit, and say something
+        str(name): cell if cell.__class__ is str and cell[:1].isalnum() else None if empty(cell) else cell
+        for name, cell in row.items()
+    }
 
 
 def still(url: Any) -> str:

@@ -124,18 +124,30 @@ def _cover(values: Mapping[str, Any]) -> Attachment:
 
 
 def _matches(record: Any) -> bool:
-    """A post has an id and a time or a text, and something of TikTok's; gallery-dl adds its `category` to them."""
+    """A post has an id, a time and objects of TikTok's; gallery-dl adds its `category` to them."""
     return (
         isinstance(record, Mapping)
         and not any(name in record for name in ("source_platform", "category", "cid"))
         and "id" in record
-        and ("createTime" in record or "desc" in record)
-        and any(name in record for name in ("video", "imagePost", "challenges", "textExtra", "stats", "liveRoomInfo"))
+        and "createTime" in record
+        and any(isinstance(record.get(name), Mapping) for name in ("video", "imagePost", "stats", "liveRoomInfo"))
     )
 
 
-def _read(record: Mapping[str, Any]) -> Iterator[Post]:
+def _read(record: Any) -> Iterator[Post]:
+    if not isinstance(record, Mapping) or not _is_post(record):
+        raise ValueError("not a record of TikTok's website")
     yield post(record)
+
+
+def _is_post(values: Mapping[str, Any]) -> bool:
+    """Whether it is a post at all, be it a broken one."""
+    objects = ("video", "imagePost", "author", "stats", "statsV2", "liveRoomInfo")
+    return (
+        ("createTime" in values or "desc" in values)
+        and not any(name in values for name in ("source_platform", "category"))
+        and any(isinstance(values.get(name), Mapping) for name in objects)
+    )
 
 
 FORMATS = (

@@ -24,6 +24,7 @@ _READ = (
     # large, said before, or about others
     *("notes", "reblog", "player", "summary", "object_type", "short_url", "tumblelog_uuid"),
 )
+_LISTS = ("content", "photos", "trail", "tags")
 _OTHERS = ("reblogged_", "parent_tumblelog", "asking_")  # people and blogs beside the post's own
 
 
@@ -141,14 +142,26 @@ def _matches(record: Any) -> bool:
     """A post of a blog; gallery-dl adds its `category` to one."""
     return (
         isinstance(record, Mapping)
-        and {"blog_name", "post_url"} <= set(record)
-        and any(name in record for name in ("content", "photos", "reblog_key", "note_count"))
+        and "blog_name" in record
+        and "post_url" in record
+        and (isinstance(record.get("content"), list) or "reblog_key" in record)
+        and any(isinstance(record.get(name), list) for name in _LISTS)
         and "category" not in record
     )
 
 
-def _read(record: Mapping[str, Any]) -> Iterator[Post]:
+def _read(record: Any) -> Iterator[Post]:
+    if not isinstance(record, Mapping) or not _is_post(record):
+        raise ValueError("not a record of Tumblr's API")
     yield post(record)
+
+
+def _is_post(values: Mapping[str, Any]) -> bool:
+    """Whether it is a post at all, be it a broken one."""
+    if "category" in values:  # gallery-dl's
+        return False
+    listing = any(isinstance(values.get(name), list) for name in _LISTS)
+    return "reblog_key" in values or listing if "blog_name" in values else "post_url" in values and listing
 
 
 FORMATS = (Format(name="tumblr", title="Tumblr posts (4CAT's NDJSON, or the API's)", matches=_matches, read=_read),)

@@ -22,6 +22,8 @@ _DOTTED = frozenset(
         *("attachments.media_keys", "entities.hashtags", "referenced_tweets.retweeted.id", "__twarc.retrieved_at"),
     }
 )
+_DESCRIBED = ("attachments.media", "referenced_tweets.retweeted.id")  # what the API has not beside the post
+_ASKED = ("__twarc.retrieved_at", "conversation_id")
 _REFERENCES = ("retweeted", "quoted", "replied_to")
 _OTHERS = (  # people beside the author
     *("in_reply_to_username", "retweeted_username", "quoted_username", "retweeted_user_id", "quoted_user_id"),
@@ -77,7 +79,7 @@ def _attachments(cells: Mapping[str, Any]) -> dict[str, Any]:
     """The media that the row describes, and the keys of those that it only names."""
     media = [each for each in _list(cells, "attachments.media") if isinstance(each, dict) and each.get("media_key")]
     keys = dict.fromkeys([*_list(cells, "attachments.media_keys"), *(each["media_key"] for each in media)])
-    return {"media": media, "media_keys": list(keys)}
+    return {"media": media, "media_keys": list(keys), "poll_ids": cells.get("attachments.poll_ids")}
 
 
 def _list(cells: Mapping[str, Any], name: str) -> list[Any]:
@@ -95,10 +97,18 @@ def _lines(cell: Any) -> Any:
 
 
 def _matches(record: Any) -> bool:
-    return isinstance(record, Mapping) and "id" in record and len(_DOTTED & set(record)) >= 2
+    """A table that twarc made: others put the members of X's API into columns too, without what twarc looks up."""
+    return (
+        isinstance(record, Mapping)
+        and "id" in record
+        and any(name in record for name in _DESCRIBED)
+        and any(name in record for name in _ASKED)
+    )
 
 
 def _read(record: Any) -> Iterator[Post]:
+    if not isinstance(record, Mapping) or len(_DOTTED & record.keys()) < 2:
+        raise ValueError("not a row of twarc2's table of X")
     yield _post(record)
 
 

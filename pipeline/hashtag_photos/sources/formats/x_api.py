@@ -13,6 +13,7 @@ from typing import Any
 from hashtag_photos.records import Attachment, Post, Rejected
 from hashtag_photos.sources.fields import beyond, count, dig, ident, stated_time, text, truth
 from hashtag_photos.sources.formats import Format
+from hashtag_photos.sources.formats.captured import inner
 
 SOURCE = "x"
 _READ = (
@@ -20,6 +21,11 @@ _READ = (
     *("attachments", "public_metrics", "possibly_sensitive", "referenced_tweets", "referenced_posts", "__twarc"),
     *("in_reply_to_user", "in_reply_to_user_id"),
 )
+_COUNTED = ("like_count", "retweet_count", "repost_count", "reply_count")
+_EDITS = ("edit_history_tweet_ids", "edit_history_post_ids")
+_OBJECTS = ("public_metrics", "entities", "attachments", "author", "author_user", "__twarc", "edit_controls", "geo")
+_LISTS = (*_EDITS, "referenced_tweets", "referenced_posts")
+_INCLUDED = ("media", "tweets", "posts", "users", "polls", "places", "topics")
 
 
 def address(post_id: str) -> str:
@@ -36,7 +42,8 @@ def members(includes: Any) -> dict[str, dict[str, Any]]:
         ("posts", "posts", "id"),
         ("users", "users", "id"),
     ):
-        for each in dig(includes, name) or ():
+        listed = dig(includes, name)
+        for each in listed if isinstance(listed, list) else ():
             if isinstance(each, Mapping) and each.get(key):
                 found[kind][str(each[key])] = each
     return found
@@ -60,6 +67,10 @@ def post(values: Mapping[str, Any], includes: Mapping[str, Mapping[str, Any]]) -
     shown = values if original is None else original
     created_at, time_problem = stated_time(values.get("created_at"))
     extra = beyond(values, *_READ)
+    if metrics := beyond(inner(values, "public_metrics"), *_COUNTED):
+        extra["public_metrics"] = metrics
+    if attachments := beyond(inner(values, "attachments"), "media", "media_keys"):
+        extra["attachments"] = attachments
     if references := [
         {"type": each.get("type"), "id": each.get("id")}
         for each in _references(values)
@@ -165,32 +176,67 @@ def _matches(record: Any) -> bool:
 
 
 def _is_page(record: Mapping[str, Any]) -> bool:
+    """A page has posts, and what only X's pages say beside them; other APIs have `data` and `meta` too."""
+    counted = "result_count" in inner(record, "meta")
     if "data" not in record:  # a page without posts
-        return "meta" in record and set(record) <= {"errors", "includes", "meta", "__twarc"}
+        return counted and record.keys() <= {"errors", "includes", "meta", "__twarc"}
     return (
         isinstance(record["data"], list | Mapping)
         and "source_platform" not in record
-        and any(name in record for name in ("includes", "meta", "__twarc", "matching_rules"))
+        and (
+            counted
+            or any(name in inner(record, "includes") for name in _INCLUDED)
+            or isinstance(record.get("__twarc"), Mapping)
+            or isinstance(record.get("matching_rules"), list)
+        )
     )
 
 
 def _is_flat(record: Mapping[str, Any]) -> bool:
-    return {"id", "text"} <= set(record) and any(
-        name in record for name in ("public_metrics", "edit_history_tweet_ids", "edit_history_post_ids")
+    """A post has objects and lists as its members: a row of a table has none."""
+    return (
+        "id" in record
+        and "text" in record
+        and (
+            isinstance(record.get("public_metrics"), Mapping)
+            or any(isinstance(record.get(name), list) for name in _EDITS)
+        )
     )
 
 
-def _read(record: Mapping[str, Any]) -> Iterator[Post | Rejected]:
-    if not _is_page(record):
+def _is_post(record: Mapping[str, Any]) -> bool:
+    """Whether it is a post at all, be it a broken one."""
+    return (
+        "id" in record
+        and ("text" in record or "author_id" in record)
+        and "source_platform" not in record
+        and (
+            any(isinstance(record.get(name), Mapping) for name in _OBJECTS)
+            or any(isinstance(record.get(name), list) for name in _LISTS)
+        )
+    )
+
+
+def _read(record: Any) -> Iterator[Post | Rejected]:
+    if isinstance(record, Mapping) and _is_page(record):
+        yield from _of_page(record)
+    elif isinstance(record, Mapping) and _is_post(record):
         yield post(record, members(None))
-        return
-    includes = members(record.get("includes"))
-    retrieved = dig(record, "__twarc", "retrieved_at")
-    for values in page_posts(record):
+    else:
+        raise ValueError("not a record of X API v2")
+
+
+def _of_page(page: Mapping[str, Any]) -> Iterator[Post | Rejected]:
+    includes = members(page.get("includes"))
+    retrieved = dig(page, "__twarc", "retrieved_at")
+    data = page.get("data", [])
+    for values in data if isinstance(data, list) else [data]:
         try:
+            if not isinstance(values, Mapping):
+                raise ValueError("a member of the page's data that is no object")
             yield post({**values, "__twarc": {"retrieved_at": retrieved}} if retrieved else values, includes)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            yield Rejected(line=None, reason=f"post {text(values.get('id'))}: {error}")
+            yield Rejected(line=None, reason=f"post {text(dig(values, 'id'))}: {error}")
 
 
 FORMATS = (Format(name="x-api", title="X API v2 (pages, twarc, 4CAT)", matches=_matches, read=_read),)

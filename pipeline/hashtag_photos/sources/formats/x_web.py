@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hashtag_photos.records import Attachment, Post
-from hashtag_photos.sources.fields import beyond, dig, hashtags, stated_time, text, truth
+from hashtag_photos.sources.fields import beyond, dig, empty, hashtags, stated_time, text, truth
 from hashtag_photos.sources.formats import Format
 from hashtag_photos.sources.formats.captured import META, collected_at, inner, listed, picture, stated_count, sure_id
 from hashtag_photos.sources.formats.x_api import SOURCE, address
@@ -25,6 +25,16 @@ _READ = (
     *("possibly_sensitive", "quoted_status_result"),
     # large, and about other things or people than the post
     *("card", "quotedRefResult", "superFollowsReplyUserResult", "author_community_relationship"),
+)
+_LEGACY = frozenset(
+    (
+        *("id", "id_str", "created_at", "full_text", "text", "lang", "possibly_sensitive"),
+        *("favorite_count", "retweet_count", "reply_count", "retweeted_status_id", "retweeted_status_id_str"),
+        *("quoted_status_id", "quoted_status_id_str", "in_reply_to_status_id", "in_reply_to_status_id_str"),
+        # people: the author, who is answered, and whose browser it was
+        *("user_id", "user_id_str", "in_reply_to_user_id", "in_reply_to_user_id_str", "in_reply_to_screen_name"),
+        *("favorited", "retweeted", "bookmarked"),
+    )
 )
 
 
@@ -43,6 +53,7 @@ def post(record: Mapping[str, Any]) -> Post:
         raise ValueError(f"post {post_id} has no contents")
     held = _unwrapped(inner(legacy, "retweeted_status_result", "result"))
     original = held if _contents(held) else {}
+    sensitive = _sensitive(values)
     created_at, time_problem = stated_time(legacy.get("created_at"))
     return Post(
         source=SOURCE,
@@ -57,11 +68,11 @@ def post(record: Mapping[str, Any]) -> Post:
         likes=stated_count(legacy.get("favorite_count")),
         reposts=stated_count(legacy.get("retweet_count")),
         replies=stated_count(legacy.get("reply_count")),
-        sensitive=_sensitive(values) if _sensitive(values) is not None else _sensitive(original),
+        sensitive=_sensitive(original) if sensitive is None else sensitive,
         repost_of=_id(held) or sure_id(legacy.get("retweeted_status_id_str")),
         attachments=tuple(_attachments(original)) or tuple(_attachments(values)),
         collected_at=collected_at(values),
-        extra={**beyond(values, *_READ), **_references(legacy)},
+        extra={**beyond(values, *_READ), **_references(legacy), **_facts(legacy)},
     )
 
 
@@ -92,6 +103,16 @@ def _references(legacy: Mapping[str, Any]) -> dict[str, Any]:
         if (post_id := sure_id(legacy.get(member)))
     ]
     return {"referenced_posts": found} if found else {}
+
+
+def _facts(legacy: Mapping[str, Any]) -> dict[str, Any]:
+    """The small facts that weren't read; lists and objects are about texts, addresses and people, but for the place."""
+    found = {
+        name: value
+        for name, value in legacy.items()
+        if name not in _LEGACY and (name == "place" or not isinstance(value, (dict, list))) and not empty(value)
+    }
+    return {"legacy": found} if found else {}
 
 
 def _author(values: Mapping[str, Any], post_id: str) -> str | None:
@@ -167,14 +188,22 @@ def _matches(record: Any) -> bool:
         return False
     values = _unwrapped(record)
     if "rest_id" in values:
-        return "legacy" in values or "core" in values
-    return (values.get("type") == "adaptive" and "legacy" in values) or (
+        return values.get("__typename") != "User" and any(inner(values, name) for name in ("legacy", "core"))
+    return (values.get("type") == "adaptive" and bool(inner(values, "legacy"))) or (
         "__typename" in values and "tombstone" in values
     )
 
 
-def _read(record: Mapping[str, Any]) -> Iterator[Post]:
+def _read(record: Any) -> Iterator[Post]:
+    if not isinstance(record, Mapping) or "source_platform" in record or not _is_post(_unwrapped(record)):
+        raise ValueError("not a record of X's website")
     yield post(record)
+
+
+def _is_post(values: Mapping[str, Any]) -> bool:
+    """Whether it is a post at all, be it a broken one, or one that is gone; users have the same members as posts."""
+    marked = any(name in values for name in ("rest_id", "legacy", "tombstone"))
+    return marked and values.get("__typename") != "User"
 
 
 FORMATS = (

@@ -27,15 +27,16 @@ def _matches(record: Any) -> bool:
     return isinstance(record, Mapping) and "source_platform" in record and isinstance(record.get("data"), Mapping)
 
 
-def _read(record: Mapping[str, Any]) -> Iterator[Post]:
+def _read(record: Any) -> Iterator[Post]:
+    if not isinstance(record, Mapping) or "source_platform" not in record:
+        raise ValueError("not a capture of Zeeschuimer")
     platform = text(record.get("source_platform")) or "a capture that doesn't name its platform"
     if platform not in _PLATFORMS:
         raise ValueError(f"{platform} is not read: this version reads X, Instagram and TikTok")
     data = record.get("data")
     if not isinstance(data, Mapping):
         raise ValueError("a capture without data")
-    envelope = {name: value for name, value in record.items() if name != "data"}
-    yield _PLATFORMS[platform]({**data, META: envelope})
+    yield _PLATFORMS[platform]({**data, META: record})
 
 
 FORMATS = (Format(name="zeeschuimer", title="Zeeschuimer capture", matches=_matches, read=_read),)
