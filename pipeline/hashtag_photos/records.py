@@ -76,7 +76,8 @@ class Post:
 
     A stated time that is impossible or uncertain stands in `time_problem`, and `created_at` is then empty. A repost (a
     retweet, a boost, a reblog) names the post it shows in `repost_of`, and its attachments are that post's. `extra` is
-    what the source said beyond these fields; `collected_at` is when, if that was not now; `line` is where it stands.
+    what the source said beyond these fields; `collected_at` is when, if that was not now; `line` is where it stands;
+    `partial` is whether the source may have more of it elsewhere.
     """
 
     source: str
@@ -98,6 +99,7 @@ class Post:
     collected_at: datetime | None = None
     extra: Mapping[str, Any] | None = None
     line: int | None = field(default=None, compare=False)
+    partial: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +231,7 @@ def posts_table(posts: Sequence[Post], **instead: list[Any]) -> pa.Table:
 
 def _as_json(extra: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(extra, default=str)
+        return _JSON.encode(extra)
     except RecursionError:
         return json.dumps({"unreadable": "nested too deeply"})
 
@@ -259,6 +261,7 @@ def _cell(value: Any) -> Any:
     return storable(value) if isinstance(value, str) else value
 
 
+_JSON = json.JSONEncoder(default=str)
 # servers whose addresses are signed: the same picture has another query, and often another host, each time it is stated
 _SIGNED = re.compile(r"https?://[^/]*\.(?:cdninstagram\.com|fbcdn\.net|tiktokcdn[a-z-]*\.com)(/[^?]*)")
 

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def run(words: list[str], said: str) -> str:
 
 
 def patiently(call: Any) -> Any:
-    """It takes a moment until the server is there."""
+    """It takes a moment until the server is there, and it resets some connections."""
     for _ in range(20):
         try:
             return call()
@@ -73,9 +74,17 @@ def patiently(call: Any) -> Any:
     return call()
 
 
+def post_once(client: Mastodon, said: str, media: list[Any]) -> None:
+    """Post, unless it was posted before the connection was reset."""
+    if not any(
+        said.split(" at ")[0] + " " in str(each["content"]) for each in client.timeline_hashtag("dike", limit=3)
+    ):
+        client.status_post(said, media_ids=media or None)
+
+
 def seed(base: str, password: str) -> list[str]:
     with requests.Session() as session:
-        session.headers["Connection"] = "close"  # so that nothing is reset here, and posted twice by asking again
+        session.headers["Connection"] = "close"  # fewer resets
         app = patiently(
             lambda: Mastodon.create_app(
                 "seed", redirect_uris="urn:ietf:wg:oauth:2.0:oob", api_base_url=base, session=session
@@ -92,9 +101,10 @@ def seed(base: str, password: str) -> list[str]:
                 name = f"p{number}-{which}.jpg"
                 color = (number % 256, 80 * which, number // 256)
                 body = picture(color, (40 + number % 7, 30))
-                media.append(client.media_post(body, "image/jpeg", description=f"Picture {name}", file_name=name))
+                upload = partial(client.media_post, body, "image/jpeg", description=f"Picture {name}", file_name=name)
+                media.append(patiently(upload))
                 alts.append(f"Picture {name}")
-            client.status_post(f"Post {number} at the #dike", media_ids=media or None)
+            patiently(partial(post_once, client, f"Post {number} at the #dike", media))
         return alts
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import pickle
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +18,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any, TypeVar
 
 from hashtag_photos.errors import SourceError, UsageError
@@ -108,6 +110,7 @@ _PLATFORMS = frozenset(
         *("reddit", "telegram", "weibo", "vk", "flickr", "pinterest", "gab", "truthsocial"),
     )
 )
+_COUNTS = ("likes", "reposts", "replies")
 _PEEK = 1000  # records looked at before anything is collected
 _COLUMNS = "columns"  # the format that is none: columns by their usual names
 
@@ -239,7 +242,7 @@ class Exported:
         if self._format is None or self._format.row_per_picture:
             yield from _merged(self._posts_by_line())
         else:
-            yield from self._posts_by_line()
+            yield from _whole_ones_first(self._posts_by_line())
 
     @cached_property
     def _format(self) -> Format | None:
@@ -292,31 +295,15 @@ class Exported:
         if names not in layouts:
             layouts[names] = _Layout(names, self.columns)
         layout = layouts[names]
-        columns = layout.columns
-        unread: dict[str, Any] = {}  # what stands in a column of ours and can't be what we take it for
-
-        def get(name: str) -> Any:
-            """The field from the first of its columns that isn't empty."""
-            for column in columns[name]:
-                value = values[column]
-                plain = value.__class__ is str and value and value[0] not in " [{\t\n"  # as most are
-                if plain or not empty(value):
-                    return value
-            return None
-
-        def number(name: str) -> int | None:
-            stated = get(name)
-            found = count(stated)
-            if found is None and stated is not None:
-                unread[name] = stated
-            return found
-
-        created_at, time_problem = stated_time(layout.moment(values) or get("created_at"))
+        stated = layout.read(values)
+        get = stated.get
+        # what stands in a column of ours and can't be what we take it for
+        unread = {name: get(name) for name in _COUNTS if name in stated and count(get(name)) is None}
+        created_at, time_problem = stated_time(layout.moment(values) if layout.parts else get("created_at"))
         collected_at, unclear = stated_time(get("collected_at"))
         if unclear:
             unread["collected_at"] = get("collected_at")
-        url = text(get("url"))
-        media = next((values[column] for column in columns["media"] if _may_be_an_address(values[column])), None)
+        url, media = text(get("url")), get("media")
         return Post(
             source=self._platform(get("source"), unread),
             id=ident(get("id")) or url or "",
@@ -327,13 +314,13 @@ class Exported:
             text=text(get("text")),
             language=text(get("language")),
             hashtags=hashtags(get("hashtags")),
-            likes=number("likes"),
-            reposts=number("reposts"),
-            replies=number("replies"),
+            likes=count(get("likes")),
+            reposts=count(get("reposts")),
+            replies=count(get("replies")),
             sensitive=truth(get("sensitive")),
-            attachments=tuple(self._attachments(media, get("alt"), unread)),
+            attachments=() if media is None else tuple(self._attachments(media, get("alt"), unread)),
             collected_at=collected_at,
-            extra={name: values[name] for name in layout.others if not empty(values[name])} | unread or None,
+            extra=layout.beyond(values) | unread or None,
             line=line,
         )
 
@@ -406,36 +393,62 @@ def _first(items: Iterator[T]) -> list[T]:
     return found
 
 
+def _whole_ones_first(posts: Iterable[Post | Rejected]) -> Iterator[Post | Rejected]:
+    """Posts that a file has only a part of after all others: what has more of them then counts."""
+    ended: Stopped | None = None
+    with SpooledTemporaryFile(1 << 20) as held_back:
+        try:
+            for post in posts:
+                if isinstance(post, Post) and post.partial:
+                    pickle.dump(post, held_back)
+                else:
+                    yield post
+        except Stopped as stopped:
+            ended = stopped
+        end = held_back.tell()
+        held_back.seek(0)
+        while held_back.tell() < end:
+            yield pickle.load(held_back)
+    if ended is not None:
+        raise ended
+
+
 def _merged(posts: Iterable[Post | Rejected]) -> Iterator[Post | Rejected]:
     """Rows of one post that follow each other as one post with all their pictures; rows that add nothing are repeats.
 
     Rows that say something else of it are not merged: their key is then not what it seems.
     """
     last: Post | None = None
-    pictures: list[Attachment] = []
+    pictures: list[Attachment] = []  # of several rows
     had: set[str] = set()
     repeats = 0
 
     def whole() -> Iterator[Post]:
         if last is not None:
-            merged = last if len(pictures) == len(last.attachments) else replace(last, attachments=tuple(pictures))
+            merged = replace(last, attachments=tuple(pictures)) if pictures else last
             yield from itertools.repeat(merged, 1 + repeats)
 
     try:
         for post in posts:
-            if not isinstance(post, Post):
-                yield from whole()
-                last = None
-                yield post
-            elif last is not None and post.id == last.id and _says_the_same(post, last):
+            if last is not None and isinstance(post, Post) and post.id == last.id and _says_the_same(post, last):
+                if not pictures:
+                    pictures = list(last.attachments)
+                    had = {same_picture(each.url) for each in pictures}
                 more = [each for each in post.attachments if not each.url or same_picture(each.url) not in had]
                 pictures += more
-                repeats += not more and bool(post.attachments or not pictures)
                 had.update(same_picture(each.url) for each in more)
-            else:
+                repeats += not more and bool(post.attachments or not pictures)
+                continue
+            if pictures or repeats:
                 yield from whole()
-                last, pictures, repeats = post, list(post.attachments), 0
-                had = {same_picture(each.url) for each in pictures}
+                pictures, repeats = [], 0
+            elif last is not None:
+                yield last
+            last = None
+            if isinstance(post, Post):
+                last = post
+            else:
+                yield post
     except Stopped:
         yield from whole()
         raise
@@ -455,18 +468,35 @@ class _Layout:
     """Which columns hold which field, and which hold none."""
 
     def __init__(self, names: tuple[str, ...], named: Mapping[str, str]) -> None:
-        self.columns = {wanted: _columns_of(wanted, names, named) for wanted in ALIASES}
+        columns = {wanted: _columns_of(wanted, names, named) for wanted in ALIASES}
+        self._present = [(wanted, found, wanted == "media") for wanted, found in columns.items() if found]
         plain = {_plain(name): name for name in names}
         # a table that has the day, the time and the zone apart
-        first = self.columns["created_at"][:1]
         parts = [plain[name] for name in ("date", "time", "timezone", "utc_offset") if name in plain]
-        self._parts = parts if len(parts) > 1 and first == [plain.get("date")] and "time" in plain else []
-        taken = {name for each in self.columns.values() for name in each} | set(self._parts)
-        self.others = [name for name in names if name not in taken]
+        apart = "time" in plain and columns["created_at"][:1] == [plain.get("date")]
+        self.parts = parts if apart else []
+        taken = {name for each in columns.values() for name in each} | set(self.parts)
+        self._others = [name for name in names if name not in taken]
+
+    def read(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Each field from the first of its columns that says something."""
+        stated = {}
+        for wanted, columns, must_be_address in self._present:
+            for column in columns:
+                value = values[column]
+                plain = value.__class__ is str and value and value[0] not in " [{\t\n"  # as most are
+                if (plain or not empty(value)) and not (must_be_address and not _may_be_an_address(value)):
+                    stated[wanted] = value
+                    break
+        return stated
 
     def moment(self, values: Mapping[str, Any]) -> str | None:
-        """The stated time, if it stands in several columns."""
-        return " ".join(filter(None, (text(values[name]) for name in self._parts))) or None
+        """The stated time, where it stands in several columns."""
+        return " ".join(filter(None, (text(values[name]) for name in self.parts))) or None
+
+    def beyond(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What stands in other columns."""
+        return {name: values[name] for name in self._others if not empty(values[name])}
 
 
 def _columns_of(field: str, columns: Iterable[str], named: Mapping[str, str]) -> list[str]:
@@ -485,6 +515,8 @@ def _plain(column: str) -> str:
 
 def _may_be_an_address(value: Any) -> bool:
     """Whether a cell can hold pictures: `photo`, `0` and `yes` say only that there are some."""
+    if isinstance(value, str) and value.startswith("http"):
+        return True
     return not empty(value) and (not isinstance(value, (str, int, float)) or bool(re.search(r"[./\[{]", str(value))))
 
 

@@ -138,6 +138,8 @@ def text(value: Any) -> str | None:
 
 def ident(value: Any) -> str | None:
     """An id as text. One that lost its last digits would make different posts one: better no post than a wrong one."""
+    if value.__class__ is str and value.isdigit():
+        return str(value)
     stated = str(value).strip()
     if not stated.isdigit() and stated.lower() in ("nan", "none", "null"):
         return None

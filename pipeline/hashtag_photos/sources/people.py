@@ -59,7 +59,9 @@ def _inside(value: Any, author: str | None, within: frozenset[str], depth: int) 
 
 
 def _names(value: Any, author: str | None) -> bool:
-    return isinstance(value, str) and bool(value) and (value == author or _HANDLE.fullmatch(value) is not None)
+    if not isinstance(value, str) or not value:
+        return False
+    return value == author or (value[0] == "@" and _HANDLE.fullmatch(value) is not None)
 
 
 @lru_cache(maxsize=10_000)

@@ -16,7 +16,8 @@ _WRONG = (None, 5, -1, 10**12, 1.9e18, True, "x", "0", [], {}, [None], [5], ["x"
 
 
 def fixture(name: str) -> list[Post | Rejected]:
-    return list(sources.exported(FIXTURES / name).posts())
+    """The posts of a file in the order of its lines."""
+    return sorted(sources.exported(FIXTURES / name).posts(), key=lambda each: each.line or 0)
 
 
 def records(name: str) -> list[dict[str, Any]]:

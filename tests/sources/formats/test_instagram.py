@@ -1,3 +1,5 @@
+import copy
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -6,7 +8,10 @@ import pytest
 from captures import FIXTURES, assert_always_read_or_rejected, fixture, read, read_one, records
 
 from hashtag_photos import sources
-from hashtag_photos.records import Attachment, Post, Rejected
+from hashtag_photos.records import POSTS, Attachment, Post, Rejected
+from hashtag_photos.run import Run
+from hashtag_photos.sources.fields import dig
+from hashtag_photos.stages.collect import collect
 
 FILE = "4cat-instagram.ndjson"
 
@@ -204,3 +209,28 @@ def test_a_table_of_ones_own_is_not_of_the_website(more: dict[str, Any], tmp_pat
     post = read_one(tmp_path, {"id": "1", "image_url": "https://a.example/1.jpg", **more})
     assert isinstance(post, Post)
     assert (post.source, [each.url for each in post.attachments]) == ("exported", ["https://a.example/1.jpg"])
+
+
+def test_a_post_captured_in_part_and_whole_is_the_whole_one(tmp_path: Path) -> None:
+    whole = next(each for each in records("zeeschuimer-instagram.ndjson") if dig(each, "data", "carousel_media"))
+    part = copy.deepcopy(whole)
+    part["data"] = {
+        **{
+            name: part["data"][name]
+            for name in ("id", "code", "user", "media_type", "image_versions2")
+            if name in part["data"]
+        },
+        "carousel_media_count": len(whole["data"]["carousel_media"]),
+        "_zs_partial": True,
+    }
+    between = next(each for each in records("zeeschuimer-instagram.ndjson") if each != whole)
+    for number, captures in enumerate(([part, whole], [whole, part], [part, between, whole], [part, part])):
+        path = tmp_path / f"{number}.ndjson"
+        path.write_text("".join(json.dumps(each) + "\n" for each in captures))
+        run = Run(tmp_path / f"run-{number}")
+        done = collect(run, sources.exported(path))
+        assert (done.repeated, done.rejected) == (1, 0)
+        rows = run.dataset("posts", POSTS).to_table().to_pylist()
+        (row,) = (each for each in rows if each["id"] == whole["data"]["code"])
+        assert len(row["attachments"]) == len(whole["data"]["carousel_media"])
+        assert (row["created_at"] is None) == (number == 3), "what the whole one says is kept"

@@ -73,6 +73,7 @@ def post(record: Mapping[str, Any]) -> Post:
         attachments=tuple(_attachments(values)),
         collected_at=collected_at(values),
         extra=beyond(values, *_READ),
+        partial=values.get("_zs_partial") is True,
     )
 
 
