@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,9 @@ from PIL import Image
 from hashtag_photos import sources
 from hashtag_photos.http import Local
 from hashtag_photos.records import Attachment, Post
+
+# a shell that starts a job in the background has it ignore Ctrl-C, which some tests press
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE = REPOSITORY / "pipeline/hashtag_photos/sources/sample"
