@@ -525,7 +525,7 @@ def _say_next(folder: Run, tally: Tally) -> None:
         tell(f"next       the posts are not all there; to go on: {_command('run', '--run', folder.location, *more)}")
     elif [each["kind"] for each in folder.asked["sources"]] == ["sample"]:
         own = "make classify POSTS=posts.jsonl" if _by_make() else _command("run", "--posts", "posts.jsonl")
-        tell(f"next       look at the report; then your own posts: {own}")
+        tell(f"next       look at the report; then a hashtag (README.md), or your own posts: {own}")
     else:
         another = _command("classify", folder.location, "--labels", "picture-kind")
         tell(f"next       look at pictures of each class before you publish; a second question: {another}")

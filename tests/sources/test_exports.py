@@ -546,3 +546,18 @@ def test_the_app_of_a_post_is_not_its_platform(tmp_path: Path) -> None:
     (first, _) = read(path, columns={"source": "source"})
     assert isinstance(first, Post)
     assert first.source == "Twitter for iPhone"
+
+
+def test_what_is_said_of_pictures_that_are_nowhere_is_kept(tmp_path: Path) -> None:
+    (post,) = read(written(tmp_path, "p.jsonl", lines({"id": 1, "media": "photo", "alt": "a dike"})))
+    assert isinstance(post, Post)
+    assert (post.attachments, post.extra) == ((), {"media": "photo", "alt": "a dike"})
+
+
+def test_a_post_of_the_future_is_the_same_when_it_is_read_again(tmp_path: Path) -> None:
+    future = {"id": 1, "text": "x", "created_at": "2087-01-01", "media": []}
+    path, run = written(tmp_path, "p.jsonl", lines(future)), Run(tmp_path / "run")
+    collect(run, sources.exported(path))
+    path.write_text(lines(future, {"id": 2, "media": []}))
+    done = collect(run, sources.exported(path))
+    assert (done.new, done.had, done.rejected) == (1, 1, 0)

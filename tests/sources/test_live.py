@@ -449,6 +449,27 @@ def test_a_cursor_that_holds_no_more_is_replaced(kind: str, tmp_path: Path, monk
         assert len(searches(live)) < 6, "what is older than what was had is asked for, and not all again"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_last_page_is_the_end(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_is(START + timedelta(hours=8), monkeypatch)
+    cursor = {"mastodon": "max_id", "bluesky": "cursor", "x": "pagination_token"}[kind]
+    with hundreds(kind, 30) as live:
+        plain = live.answer
+
+        def one_more(request: Any) -> Any:
+            if not is_search(request):
+                return plain(request)
+            if cursor in request.values:
+                return 200, {}, {"mastodon": [], "bluesky": {"posts": []}, "x": {"meta": {"result_count": 0}}}[kind]
+            code, headers, body = plain(request)
+            more = {"bluesky": {"cursor": "30"}, "x": {"meta": {"result_count": 30, "next_token": "p30"}}}.get(kind)
+            return code, headers, {**body, **more} if more else body
+
+        live.answer = one_more
+        done = collect(Run(tmp_path / "run"), source(kind, live, since=START))
+    assert (done.new, done.incomplete) == (30, ())
+
+
 def test_exactly_the_limit_is_complete(tmp_path: Path) -> None:
     with hundreds("mastodon", 80) as live:
         done = collect(Run(tmp_path / "run"), source("mastodon", live), limit=80)

@@ -44,7 +44,6 @@ class Bluesky(Search):
     """A hashtag on Bluesky. Make one with `bluesky()`."""
 
     kind = "bluesky"
-    extra = "bluesky"
     library = "atproto_client"
 
     def check(self) -> None:
@@ -52,8 +51,8 @@ class Bluesky(Search):
         self._account()
 
     def posts(self, visit: Visit = Visit()) -> Iterator[Post | Rejected | Bookmark]:  # noqa: B008  it is frozen
-        patience, pages = Patience(visit, self.name), Pages(self.name)
-        with closing(self._request()) as request:
+        patience = Patience(visit, self.name)
+        with closing(self._request()) as request, closing(Pages(self.name)) as pages:
             client = patience.answer(lambda: self._client(request), preparing=True)
             before: set[str] = set()  # posts of the last page of the search before
             had = 0  # posts of this search

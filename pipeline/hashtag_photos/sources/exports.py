@@ -14,7 +14,7 @@ import pickle
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -255,8 +255,11 @@ class Exported:
         return best if matching[best] * 2 > len(first) else None  # one stray line is not what the file is
 
     def _posts_by_line(self) -> Iterator[Post | Rejected]:
+        with closing(_Anonymous()) as anonymous:
+            yield from self._posts_of_records(anonymous)
+
+    def _posts_of_records(self, anonymous: _Anonymous) -> Iterator[Post | Rejected]:
         layouts: dict[tuple[str, ...], _Layout] = {}  # lines mostly share one set of columns
-        anonymous = _Anonymous()
         for record in records(self.path):
             if isinstance(record, Rejected):
                 yield record
@@ -304,6 +307,8 @@ class Exported:
         if unclear:
             unread["collected_at"] = get("collected_at")
         url, media = text(get("url")), get("media")
+        if media is None:
+            unread |= layout.no_pictures(values)
         return Post(
             source=self._platform(get("source"), unread),
             id=ident(get("id")) or url or "",
@@ -490,6 +495,11 @@ class _Layout:
                     break
         return stated
 
+    def no_pictures(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What stands in the columns of pictures of a post that has none."""
+        columns = [name for wanted, found, _ in self._present if wanted in ("media", "alt") for name in found]
+        return {name: values[name] for name in columns if not empty(values[name])}
+
     def moment(self, values: Mapping[str, Any]) -> str | None:
         """The stated time, where it stands in several columns."""
         return " ".join(filter(None, (text(values[name]) for name in self.parts))) or None
@@ -543,13 +553,17 @@ class _Anonymous:
     def name(self, values: Any) -> str:
         """The same each time the file is read, whatever stands around the record."""
         if self._counts is None:
-            self._counts = sqlite3.connect("", isolation_level=None)
+            self._counts = sqlite3.connect("", isolation_level=None, check_same_thread=False)
             self._counts.execute("CREATE TABLE counts (digest TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID")
             self._counts.execute("BEGIN")
         digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
         once_more = "INSERT INTO counts VALUES (?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n"
         (count,) = self._counts.execute(once_more, (digest,)).fetchone()
         return f"row-{digest}-{count}"
+
+    def close(self) -> None:
+        if self._counts is not None:
+            self._counts.close()
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from importlib import metadata
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,6 +27,7 @@ import tenacity
 from hashtag_photos.errors import SourceError, UsageError
 from hashtag_photos.http import Local
 from hashtag_photos.sources.credentials import scrub
+from hashtag_photos.sources.fields import stated_time
 from hashtag_photos.sources.visit import Stopped, Visit
 
 T = TypeVar("T")
@@ -113,7 +113,7 @@ class Pages:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._database = sqlite3.connect("", isolation_level=None)
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.execute("CREATE TABLE met (mark INTEGER PRIMARY KEY)")
         self._database.execute("BEGIN")
         self._stale = 0
@@ -126,6 +126,9 @@ class Pages:
         self._stale = 0 if any(new) else self._stale + 1
         if self._stale >= _STALE_PAGES:
             raise Stopped(f"{self._name}: the server gave {self._stale} pages in a row with nothing new")
+
+    def close(self) -> None:
+        self._database.close()
 
     def _is_new(self, thing: tuple[str, str]) -> bool:
         return self._database.execute("INSERT OR IGNORE INTO met VALUES (?)", (hash(thing),)).rowcount == 1
@@ -140,8 +143,7 @@ class Search:
     since: str | None = None
     until: str | None = None
 
-    kind = ""  # of the source, as run.json remembers it
-    extra = ""  # the optional dependency that it needs
+    kind = ""  # of the source, as run.json remembers it, and the optional dependency that it needs
     library = ""
 
     @property
@@ -172,7 +174,7 @@ class Search:
         try:
             importlib.import_module(self.library)
         except ModuleNotFoundError:
-            needed = " ".join(f"'{each}'" for each in _requirements(self.extra))
+            needed = " ".join(f"'{each}'" for each in _requirements(self.kind))
             raise SourceError(
                 f"{self.kind} needs a package that isn't installed; install it with: pip install {needed}",
                 subject=self.library,
@@ -346,16 +348,6 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float:
 
 
 def _moment(stated: str | None) -> float | None:
-    """A moment as servers state it, in seconds since 1970: a number of seconds or milliseconds, or a date."""
-    for read in (float, lambda text: parsedate_to_datetime(text).timestamp(), _iso):
-        try:
-            moment = float(read(stated or ""))
-        except (ValueError, TypeError, OverflowError):
-            continue
-        if math.isfinite(moment):
-            return moment / 1000 if moment > 1e11 else moment
-    return None
-
-
-def _iso(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
+    """A moment as servers state it, in seconds since 1970."""
+    time, _ = stated_time(stated or None)
+    return None if time is None else time.timestamp()

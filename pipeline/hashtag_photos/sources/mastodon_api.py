@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -46,15 +47,14 @@ class Mastodon(Search):
     """A hashtag on a Mastodon server. Make one with `mastodon()`."""
 
     kind = "mastodon"
-    extra = "mastodon"
     library = "mastodon"
 
     def posts(self, visit: Visit = Visit()) -> Iterator[Post | Rejected | Bookmark]:  # noqa: B008  it is frozen
         import requests
 
-        patience, pages = Patience(visit, self.name), Pages(self.name)
+        patience = Patience(visit, self.name)
         max_id, old_pages = visit.bookmark, 0
-        with requests.Session() as session:
+        with requests.Session() as session, closing(Pages(self.name)) as pages:
             client, waits = self._client(session)
             while True:
                 page = patience.answer(lambda before=max_id: self._page(client, waits, before))  # type: ignore[misc]

@@ -149,7 +149,6 @@ class X(Search):
     """A hashtag on X. Make one with `x()`."""
 
     kind = "x"
-    extra = "x"
     library = "xdk"
 
     def check(self) -> None:
@@ -157,9 +156,8 @@ class X(Search):
         self._token()
 
     def posts(self, visit: Visit = Visit()) -> Iterator[Post | Rejected | Bookmark]:  # noqa: B008  it is frozen
-        patience, pages = Patience(visit, self.name), Pages(self.name)
-        with closing(_Api(self.server, self._token())) as api:
-            patience, pages = Patience(visit, self.name), Pages(self.name)
+        patience = Patience(visit, self.name)
+        with closing(_Api(self.server, self._token())) as api, closing(Pages(self.name)) as pages:
             at = {**self._window("all"), "search": "all", "token": None, "oldest": None, **(visit.bookmark or {})}
             left = visit.limit
             while True:

@@ -314,14 +314,9 @@ class _Collection:
     def _save(self, posts: int | None) -> None:
         """Put the source's record into run.json, and how many posts there are in all, where that is sure."""
         self._record.update(self._counts)
-        others = [dict(each) for each in self._run.stages.get("collect", {}).get("sources", ())]
-        own = _key(self._record["asked"])
-        _record(
-            self._run,
-            [self._record if _key(each["asked"]) == own else each for each in others]
-            + [self._record] * (own not in [_key(each["asked"]) for each in others]),
-            posts,
-        )
+        before = self._run.stages.get("collect", {}).get("sources", ())
+        records = {_key(each["asked"]): dict(each) for each in before} | {_key(self._record["asked"]): self._record}
+        _record(self._run, list(records.values()), posts)
 
     def _wait(self, seconds: float, why: str) -> None:
         self._waited += seconds
@@ -407,11 +402,11 @@ def _marks(
 
     Where a platform gives the ids, the same post has the same second; its text may be edited, and each server has
     copies of its pictures at addresses of its own. In an export without a platform, ids may be anybody's: there, texts
-    and addresses are to be the same.
+    (or times, where there is no text) and addresses are to be the same.
     """
     moment = None if created_at is None else int(created_at.timestamp())
     if source == "exported":
-        return _digest(source, post_id), hash(tuple(map(same_picture, urls))), hash((moment, text))
+        return _digest(source, post_id), hash(tuple(map(same_picture, urls))), hash(text) if text else moment
     return _digest(source, post_id), len(urls), moment
 
 

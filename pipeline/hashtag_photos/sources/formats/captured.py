@@ -53,7 +53,7 @@ def web(value: Any) -> str:
 
 def stated_count(value: Any) -> int | None:
     """A count; -1 is how platforms and 4CAT write that they don't tell it."""
-    number = None if isinstance(value, bool) else count(value)
+    number = count(value)
     return number if number is None or number >= 0 else None
 
 
