@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "pipeline/hashtag_photos"
 #: each floor may import from itself and from those before it
 FLOORS = [
     {"errors", "records", "estimate"},
-    {"storage", "models"},
+    {"storage", "models", "tables"},
     {"run", "http", "images", "labels", "clip"},
     {"sources"},
     {"stages"},

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from hashtag_photos.errors import RunConflictError, RunError, RunLockedError
-from hashtag_photos.records import POSTS
 from hashtag_photos.run import Run
+from hashtag_photos.tables import POSTS
 
 
 def test_making_a_run_touches_nothing(tmp_path: Path) -> None:

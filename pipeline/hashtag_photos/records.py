@@ -1,22 +1,17 @@
-"""The nouns that travel between stages, and how each stands in a table.
+"""The nouns that travel between stages.
 
-A post has attachments; an attachment that was fetched and is an image is a photo; distinct bytes are an image. Tables
-are append-only, so an attachment that was asked for again has a row per attempt and the last one counts.
+A post has attachments; an attachment that was fetched and is an image is a photo; distinct bytes are an image. It
+imports nothing heavy: how each stands in a table is in tables.py.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from itertools import accumulate
-from operator import attrgetter
 from typing import Any
-
-import pyarrow as pa
 
 
 class PhotoStatus(StrEnum):
@@ -30,14 +25,18 @@ class PhotoStatus(StrEnum):
     BLOCKED = "blocked"  # an address that must not be asked: private, loopback, outside the named folder
     BAD_ADDRESS = "bad_address"  # no address at all, or neither http nor https
     NOT_AN_IMAGE = "not_an_image"
+    SVG = "svg"  # a drawing made of instructions, not a photo
+    VIDEO = "video"
     BROKEN = "broken"  # an image by its first bytes that can't be decoded to the end
     TOO_LARGE = "too_large"  # more bytes or pixels than the caps
+    PLACEHOLDER = "placeholder"  # 1x1, or a known picture that says "image removed"
     # temporary
     TIMEOUT = "timeout"
     SERVER_ERROR = "server_error"  # an answer in the 500s
     RATE_LIMITED = "rate_limited"  # 429
     UNREACHABLE = "unreachable"  # no such host, no connection, no valid certificate
     INTERRUPTED = "interrupted"  # the connection ended before the file did
+    UNSUPPORTED = "unsupported"  # a picture of a format whose plug-in is not installed (HEIC)
 
     @property
     def temporary(self) -> bool:
@@ -52,6 +51,7 @@ _TEMPORARY = frozenset(
         PhotoStatus.RATE_LIMITED,
         PhotoStatus.UNREACHABLE,
         PhotoStatus.INTERRUPTED,
+        PhotoStatus.UNSUPPORTED,
     }
 )
 
@@ -141,127 +141,6 @@ class Photo:
     phash: str | None = None
 
 
-_TIME = pa.timestamp("us", tz="UTC")
-_ATTACHMENT = pa.struct(
-    [
-        ("url", pa.string()),
-        ("alt", pa.string()),
-        ("kind", pa.string()),
-        ("width", pa.int64()),
-        ("height", pa.int64()),
-    ]
-)
-
-POSTS = pa.schema(
-    [
-        ("source", pa.string()),
-        ("id", pa.string()),
-        ("url", pa.string()),
-        ("author", pa.string()),
-        ("created_at", _TIME),
-        ("time_problem", pa.string()),
-        ("edited_at", _TIME),
-        ("text", pa.string()),
-        ("language", pa.string()),
-        ("hashtags", pa.list_(pa.string())),
-        ("likes", pa.int64()),
-        ("reposts", pa.int64()),
-        ("replies", pa.int64()),
-        ("sensitive", pa.bool_()),
-        ("repost_of", pa.string()),
-        ("attachments", pa.list_(_ATTACHMENT)),
-        ("collected_at", _TIME),
-        ("extra", pa.string()),  # JSON
-    ]
-)
-_TEXTS = [each.name for each in POSTS if each.type == pa.string() and each.name != "extra"]
-
-PHOTOS = pa.schema(
-    [
-        ("source", pa.string()),
-        ("post_id", pa.string()),
-        ("position", pa.int32()),
-        ("url", pa.string()),
-        ("status", pa.string()),
-        ("attempt", pa.int32()),
-        ("fetched_at", _TIME),
-        ("reason", pa.string()),
-        ("http_status", pa.int32()),
-        ("final_url", pa.string()),
-        ("sha256", pa.string()),
-        ("size", pa.int64()),
-        ("format", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("animated", pa.bool_()),
-        ("phash", pa.string()),
-    ]
-)
-
-
-def embeddings_schema(dimension: int) -> pa.Schema:
-    """One row per distinct image: sha256 and its unit vector of `dimension` float16 values."""
-    return pa.schema([("sha256", pa.string()), ("vector", pa.list_(pa.float16(), dimension))])
-
-
-def scores_schema(classes: Iterable[str]) -> pa.Schema:
-    """One row per distinct image: its label, the margin between the two best classes, a probability per class."""
-    return pa.schema(
-        [("sha256", pa.string()), ("label", pa.string()), ("margin", pa.float32())]
-        + [(probability_column(name), pa.float32()) for name in classes]
-    )
-
-
-def probability_column(class_name: str) -> str:
-    """The column of a scores table that holds the probability of a class."""
-    return f"p_{class_name}"
-
-
-def posts_table(posts: Sequence[Post], **instead: list[Any]) -> pa.Table:
-    """Posts as a table of the POSTS schema, with other columns `instead` of what the posts say."""
-    own = [name for name in POSTS.names if name not in instead]
-    columns: dict[str, list[Any]] = {name: list(map(attrgetter(name), posts)) for name in own} | instead
-    for name in _TEXTS:
-        columns[name] = [text if text is None or text.isascii() else storable(text) for text in columns[name]]
-    columns["hashtags"] = [list(map(storable, tags)) for tags in columns["hashtags"]]
-    columns["attachments"] = _attachments(columns["attachments"])
-    columns["extra"] = [_as_json(extra) if extra else None for extra in columns["extra"]]
-    return pa.Table.from_pydict(columns, schema=POSTS)
-
-
-def _as_json(extra: Mapping[str, Any]) -> str:
-    try:
-        return _JSON.encode(extra)
-    except RecursionError:
-        return json.dumps({"unreadable": "nested too deeply"})
-
-
-def _attachments(lists: Sequence[Sequence[Attachment]]) -> pa.Array:
-    """A column of lists of attachments."""
-    flat = [each for attachments in lists for each in attachments]
-    members = [
-        pa.array([_cell(value) for value in map(attrgetter(each.name), flat)], each.type) for each in _ATTACHMENT
-    ]
-    ends = accumulate(map(len, lists), initial=0)
-    return pa.ListArray.from_arrays(list(ends), pa.StructArray.from_arrays(members, fields=list(_ATTACHMENT)))
-
-
-def photos_table(photos: Iterable[Photo]) -> pa.Table:
-    """Photos as a table of the PHOTOS schema."""
-    return pa.Table.from_pylist([_row(photo) for photo in photos], schema=PHOTOS)
-
-
-def _row(record: Any) -> dict[str, Any]:
-    return {each.name: _cell(getattr(record, each.name)) for each in fields(record)}
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_cell(item) for item in value]
-    return storable(value) if isinstance(value, str) else value
-
-
-_JSON = json.JSONEncoder(default=str)
 # servers whose addresses are signed: the same picture has another query, and often another host, each time it is stated
 _SIGNED = re.compile(r"https?://[^/]*\.(?:cdninstagram\.com|fbcdn\.net|tiktokcdn[a-z-]*\.com)(/[^?]*)")
 

@@ -29,16 +29,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hashtag_photos.errors import RunConflictError, RunError, RunLockedError
-from hashtag_photos.records import PHOTOS, POSTS
 from hashtag_photos.storage import Storage, storage_error
+from hashtag_photos.tables import PHOTOS, POSTS
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.dataset as pads
 
 FORMAT = 1
 _PART = re.compile(r"part-(\d{6,})\.parquet")
@@ -150,11 +150,22 @@ class Run:
 
     def dataset(self, table: str, schema: pa.Schema | None = None) -> pads.Dataset:
         """All parts of a table; columns that an older part lacks are null. Without a schema, that of the first part."""
-        parts = [self.storage.path(f"{table}/{name}") for name in self.storage.names(table) if _PART.fullmatch(name)]
+        import pyarrow.dataset as pads  # with pandas behind it, 45 MB
+
+        parts = self._parts(table)
         if not parts:
             return pads.dataset((schema or pa.schema([])).empty_table())
         with self._readable(table):
             return pads.dataset(parts, schema=schema, filesystem=self.storage.fs, format="parquet")
+
+    def batches(self, table: str, *columns: str) -> Iterator[pa.RecordBatch]:
+        """All rows of a table in the order they were written, some columns of them, with little memory."""
+        for path in self._parts(table):
+            with self._readable(table), self.storage.fs.open_input_file(path) as file, pq.ParquetFile(file) as part:
+                yield from part.iter_batches(columns=list(columns))
+
+    def _parts(self, table: str) -> list[str]:
+        return [self.storage.path(f"{table}/{name}") for name in self.storage.names(table) if _PART.fullmatch(name)]
 
     def read_table(self, path: str) -> pa.Table | None:
         """A Parquet file of its own, or None if it isn't there."""

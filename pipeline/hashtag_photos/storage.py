@@ -15,12 +15,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import IO, BinaryIO, cast
-
-from pyarrow import fs as pafs
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from hashtag_photos.errors import StorageError
+
+if TYPE_CHECKING:
+    from pyarrow import fs as pafs
 
 TEMPORARY_PREFIX = ".tmp-"  # pyarrow's datasets ignore names that begin with a dot
 
@@ -31,12 +33,16 @@ class Storage:
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self.location = os.fspath(location)
         if "://" in self.location:
+            from pyarrow import fs as pafs
+
             try:
-                self.fs, self.root = pafs.FileSystem.from_uri(self.location)
+                fs, self.root = pafs.FileSystem.from_uri(self.location)
             except (OSError, ValueError) as error:
                 raise StorageError(f"{self.location}: {_first_line(error)}", subject=self.location) from error
+            self.fs = fs
+            is_local = isinstance(fs, pafs.LocalFileSystem)
         else:
-            self.fs, self.root = pafs.LocalFileSystem(), str(Path(self.location).expanduser().resolve())
+            self.root, is_local = str(Path(self.location).expanduser().resolve()), True
         try:
             self.root.encode()
         except UnicodeEncodeError:
@@ -44,7 +50,14 @@ class Storage:
                 f"{self.location!r} is no name in UTF-8: choose another run folder with --run", subject=location
             ) from None
         #: the folder on this machine, or None in an object store
-        self.local = Path(self.root) if isinstance(self.fs, pafs.LocalFileSystem) else None
+        self.local = Path(self.root) if is_local else None
+
+    @cached_property
+    def fs(self) -> pafs.FileSystem:
+        """pyarrow's file system, whose paths `path` gives."""
+        from pyarrow import fs as pafs  # 60 MB, which a process that only moves files into a local folder needn't have
+
+        return pafs.LocalFileSystem()
 
     def path(self, relative: str) -> str:
         """The path that `self.fs` understands."""
@@ -62,10 +75,12 @@ class Storage:
     def exists(self, relative: str) -> bool:
         """Whether the file stands there, whole."""
         with self._explained(relative):
-            return bool(self.fs.get_file_info(self.path(relative)).type == pafs.FileType.File)
+            return bool(self.fs.get_file_info(self.path(relative)).is_file)
 
     def names(self, relative: str = "") -> list[str]:
         """Names of the files and folders directly below, sorted; none if there is no such folder."""
+        from pyarrow import fs as pafs
+
         selector = pafs.FileSelector(self.path(relative).rstrip("/"), allow_not_found=True)
         with self._explained(relative):
             return sorted(info.base_name for info in self.fs.get_file_info(selector))

@@ -31,10 +31,11 @@ from live_servers import (
 
 import hashtag_photos as hp
 from hashtag_photos.errors import SourceError, UsageError
-from hashtag_photos.records import POSTS, Attachment, Post
+from hashtag_photos.records import Attachment, Post
 from hashtag_photos.run import Run
 from hashtag_photos.sources.visit import Visit
 from hashtag_photos.stages.collect import Collected, begin, collect, leave_out
+from hashtag_photos.tables import POSTS
 
 KINDS = ("mastodon", "bluesky", "x")
 

@@ -20,8 +20,8 @@ from mastodon import Mastodon
 
 import hashtag_photos as hp
 from hashtag_photos.http import Limits
-from hashtag_photos.records import POSTS
 from hashtag_photos.run import Run
+from hashtag_photos.tables import POSTS
 
 SNAC = shutil.which("snac") or str(REPOSITORY / "build/snac/usr/bin/snac")
 pytestmark = pytest.mark.skipif(

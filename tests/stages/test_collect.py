@@ -12,9 +12,9 @@ import pytest
 
 import hashtag_photos as hp
 from hashtag_photos.errors import RunConflictError, RunError, SourceError, UsageError
-from hashtag_photos.records import POSTS
 from hashtag_photos.run import Run
 from hashtag_photos.stages.collect import collect
+from hashtag_photos.tables import POSTS
 
 
 def export(path: Path, ids: list[int]) -> Path:

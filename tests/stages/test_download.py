@@ -11,10 +11,11 @@ from conftest import ORIGIN, Answer, Listed, Server, picture
 
 from hashtag_photos.errors import StorageError
 from hashtag_photos.http import Limits
-from hashtag_photos.records import Attachment, Post, posts_table
+from hashtag_photos.records import Attachment, Post
 from hashtag_photos.run import Run
 from hashtag_photos.stages.collect import collect
 from hashtag_photos.stages.download import download
+from hashtag_photos.tables import posts_table
 
 QUICK = Limits(attempts=1, backoff=0.01, read_timeout=1)
 

@@ -13,19 +13,12 @@ import pytest
 
 from hashtag_photos.estimate import wilson
 from hashtag_photos.labels import find_labels
-from hashtag_photos.records import (
-    Attachment,
-    Photo,
-    PhotoStatus,
-    Post,
-    photos_table,
-    posts_table,
-    scores_schema,
-)
+from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.score import decide
 from hashtag_photos.stages.summarize import summarize
+from hashtag_photos.tables import photos_table, posts_table, scores_schema
 
 LABELS = find_labels("friendly-or-force")
 START = datetime(2014, 4, 22, 23, 30, tzinfo=UTC)

@@ -17,10 +17,10 @@ from markupsafe import Markup
 from hashtag_photos.errors import RunError
 from hashtag_photos.images import ImageError, read_rgb
 from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
-from hashtag_photos.records import probability_column
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.summarize import Tally, report_folder
+from hashtag_photos.tables import probability_column
 
 PICTURES_PER_CLASS = 3
 _THUMBNAIL = 360  # pixels at most, either side
@@ -33,13 +33,17 @@ REASONS = {
     "blocked": "address not allowed",
     "bad_address": "not an address",
     "not_an_image": "not a picture",
+    "svg": "drawings in SVG",
+    "video": "videos",
     "broken": "damaged or cut short",
     "too_large": "too large",
+    "placeholder": "stand-ins for a removed picture",
     "timeout": "no answer in time",
     "server_error": "server error",
     "rate_limited": "rate limited",
     "unreachable": "unreachable",
     "interrupted": "transfer interrupted",
+    "unsupported": "of a format whose plug-in is not installed",
     "not_asked_yet": "not asked for yet",
 }
 

@@ -21,11 +21,11 @@ from hashtag_photos.errors import RunConflictError, RunError, UsageError
 from hashtag_photos.images import read_rgb, to_rgb
 from hashtag_photos.labels import LabelSet, find_labels
 from hashtag_photos.models import find_model
-from hashtag_photos.records import scores_schema
 from hashtag_photos.run import Run, software
 from hashtag_photos.stages import Progress, silent
 from hashtag_photos.stages.embed import embed, encoded, images_of
 from hashtag_photos.stages.score import PromptVectors, averaged, decide, filled, probabilities, score
+from hashtag_photos.tables import scores_schema
 
 if TYPE_CHECKING:
     from hashtag_photos.clip import Encoder

@@ -29,12 +29,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hashtag_photos.errors import RunError, UsageError
-from hashtag_photos.records import POSTS, Incomplete, Post, Rejected, posts_table, same_picture, storable
+from hashtag_photos.records import Incomplete, Post, Rejected, same_picture, storable
 from hashtag_photos.run import Run
 from hashtag_photos.sources import Source
 from hashtag_photos.sources.people import without_people
 from hashtag_photos.sources.visit import Bookmark, Stopped, Visit
 from hashtag_photos.stages import Progress, silent
+from hashtag_photos.tables import POSTS, posts_table
 
 PART_ROWS = 50_000
 PART_SECONDS = 30.0  # at most so much is asked for again after a kill

@@ -21,10 +21,11 @@ from typing import Any
 
 from hashtag_photos.http import Fetched, Fetcher, FetchError, Limits, Local, fetcher
 from hashtag_photos.images import ImageError, inspect
-from hashtag_photos.records import Photo, PhotoStatus, photos_table
+from hashtag_photos.records import Photo, PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
 from hashtag_photos.stages import Progress, silent
+from hashtag_photos.tables import photos_table
 
 PART_ROWS = 2_000
 PART_SECONDS = 30.0  # a crash loses at most this much of what was had

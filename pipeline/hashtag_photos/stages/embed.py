@@ -17,9 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hashtag_photos.images import ImageError, read_rgb
-from hashtag_photos.records import PhotoStatus, embeddings_schema
+from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.stages import Progress, silent
+from hashtag_photos.tables import embeddings_schema
 
 if TYPE_CHECKING:
     from hashtag_photos.clip import Encoder

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hashtag_photos.labels import UNSURE, LabelSet
-from hashtag_photos.records import probability_column, scores_schema
 from hashtag_photos.stages import Progress, silent
+from hashtag_photos.tables import probability_column, scores_schema
 
 Floats = npt.NDArray[np.float32]
 _CHUNK = 65_536

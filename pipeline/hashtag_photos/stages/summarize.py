@@ -17,10 +17,11 @@ import pyarrow as pa
 from hashtag_photos.errors import RunError
 from hashtag_photos.estimate import wilson
 from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
-from hashtag_photos.records import Incomplete, probability_column
+from hashtag_photos.records import Incomplete
 from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
 from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.tables import probability_column
 
 if TYPE_CHECKING:
     import duckdb

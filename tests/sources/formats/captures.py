@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hashtag_photos import sources
-from hashtag_photos.records import Post, Rejected, posts_table
+from hashtag_photos.records import Post, Rejected
+from hashtag_photos.tables import posts_table
 
 FIXTURES = Path(__file__).parent / "fixtures"
 _WRONG = (None, 5, -1, 10**12, 1.9e18, True, "x", "0", [], {}, [None], [5], ["x"], [{}], {"x": 5})

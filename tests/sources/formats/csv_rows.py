@@ -8,7 +8,8 @@ from pathlib import Path
 from captures import FIXTURES
 
 from hashtag_photos import sources
-from hashtag_photos.records import Post, Rejected, posts_table
+from hashtag_photos.records import Post, Rejected
+from hashtag_photos.tables import posts_table
 
 Row = dict[str, str]
 

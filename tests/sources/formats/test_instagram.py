@@ -8,10 +8,11 @@ import pytest
 from captures import FIXTURES, assert_always_read_or_rejected, fixture, read, read_one, records
 
 from hashtag_photos import sources
-from hashtag_photos.records import POSTS, Attachment, Post, Rejected
+from hashtag_photos.records import Attachment, Post, Rejected
 from hashtag_photos.run import Run
 from hashtag_photos.sources.fields import dig
 from hashtag_photos.stages.collect import collect
+from hashtag_photos.tables import POSTS
 
 FILE = "4cat-instagram.ndjson"
 

@@ -9,7 +9,8 @@ from captures import read as read_records
 from csv_rows import read_row
 
 from hashtag_photos import sources
-from hashtag_photos.records import Attachment, Post, Rejected, posts_table
+from hashtag_photos.records import Attachment, Post, Rejected
+from hashtag_photos.tables import posts_table
 
 SEA = Attachment(url="https://pbs.twimg.com/media/FNa.jpg", alt="the sea", kind="photo", width=1200, height=800)
 STILL = Attachment(url="https://pbs.twimg.com/ext_tw_video_thumb/12/pu/img/v.jpg", kind="video", width=1280, height=720)
