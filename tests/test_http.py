@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import ipaddress
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -13,23 +14,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashtag_photos.http import Fetched, FetchError, Limits, Local, fetcher, is_public
+from hashtag_photos.manners import Manners
 from hashtag_photos.records import PhotoStatus
 
-QUICK = Limits(attempts=1, read_timeout=0.5, total_timeout=1.5, max_bytes=100_000, backoff=0.01)
+QUICK = Limits(read_timeout=0.5, total_timeout=1.5, max_bytes=100_000)
+ONCE = Manners(attempts=1, backoff=0.01, patience=0, rate_per_host=1000)
 
 
-def fetch(url: str, folder: Path, local: Local | None = None, limits: Limits = QUICK) -> Fetched:
+def fetch(
+    url: str, folder: Path, local: Local | None = None, limits: Limits = QUICK, manners: Manners = ONCE
+) -> Fetched:
     async def one() -> Fetched:
-        async with fetcher(folder, local or Local(), limits) as fetching:
+        async with fetcher(folder, local or Local(), limits, manners) as fetching:
             return await fetching.fetch(url)
 
     return asyncio.run(one())
 
 
-def refusal(url: str, folder: Path, local: Local | None = None, limits: Limits = QUICK) -> FetchError:
+def refusal(
+    url: str, folder: Path, local: Local | None = None, limits: Limits = QUICK, manners: Manners = ONCE
+) -> FetchError:
     with pytest.raises(FetchError) as error:
-        fetch(url, folder, local, limits)
-    assert list(folder.iterdir()) == [], "what could not be had left something behind"
+        fetch(url, folder, local, limits, manners)
+    assert not any(each.is_file() for each in folder.rglob("*")), "what could not be had left something behind"
     return error.value
 
 
@@ -64,11 +71,11 @@ def test_temporary_failures_are_tried_again_and_permanent_ones_not(server: Serve
     server.serve("/later.jpg", b"", status=503)
     bad = server.answers["/later.jpg"]
     server.answers["/later.jpg"] = lambda handler: (bad if len(server.asked) < 3 else good)(handler)
-    limits = Limits(attempts=3, backoff=0.01)
-    assert fetch(url, tmp_path, server.local, limits).size == len(body)
+    manners = Manners(attempts=3, backoff=0.01)
+    assert fetch(url, tmp_path, server.local, manners=manners).size == len(body)
     assert len(server.asked) == 3
     with pytest.raises(FetchError):
-        fetch(f"{ORIGIN}/none.jpg", tmp_path, server.local, limits)
+        fetch(f"{ORIGIN}/none.jpg", tmp_path, server.local, manners=manners)
     assert server.asked.count("/none.jpg") == 1
 
 
@@ -140,7 +147,7 @@ def test_redirects_are_followed_and_limited(server: Server, tmp_path: Path) -> N
     server.serve("/b.jpg", body)
     once = server.serve("/a.jpg", b"", status=302, Location="/b.jpg")
     assert fetch(once, tmp_path, server.local).final_url == f"{ORIGIN}/b.jpg"
-    (tmp_path / "1").unlink()
+    shutil.rmtree(tmp_path / "1")
     loop = server.serve("/loop", b"", status=301, Location="/loop")
     assert "redirects" in refusal(loop, tmp_path, server.local).reason
     assert server.asked.count("/loop") == QUICK.max_redirects + 1
@@ -289,4 +296,4 @@ def test_public_addresses(address: str) -> None:
 
 def test_limits_refuse_nonsense() -> None:
     with pytest.raises(ValueError, match="attempts"):
-        Limits(attempts=0)
+        Manners(attempts=0)

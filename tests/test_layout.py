@@ -13,7 +13,7 @@ import hashtag_photos as hp
 PACKAGE = REPOSITORY / "pipeline/hashtag_photos"
 #: each floor may import from itself and from those before it
 FLOORS = [
-    {"errors", "records", "estimate"},
+    {"errors", "records", "estimate", "manners"},
     {"storage", "models", "tables"},
     {"run", "http", "images", "labels", "clip"},
     {"sources"},

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from hashtag_photos.errors import StorageError
+from hashtag_photos.records import image_path
 from hashtag_photos.run import Run
 from hashtag_photos.storage import Storage
 
@@ -48,14 +49,14 @@ Storage({str(tmp_path)!r}).write("posts/part-000001.parquet", fill)
 def test_bytes_and_name_are_synced_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a power cut: the file's bytes, then its name, then the folder that holds the name."""
     order = []
-    sync, replace = os.fsync, Path.replace
+    sync, replace = os.fsync, os.replace
     monkeypatch.setattr(
         os, "fsync", lambda fd: order.append("dir" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file") or sync(fd)
     )
-    monkeypatch.setattr(Path, "replace", lambda self, target: order.append("rename") or replace(self, target))
+    monkeypatch.setattr(os, "replace", lambda file, target: order.append("rename") or replace(file, target))
     Storage(tmp_path).write("x", lambda file: file.write(b"1"))
     (tmp_path / "incoming").write_bytes(b"2")
-    Storage(tmp_path).adopt(tmp_path / "incoming", "y")
+    Storage(tmp_path).adopt([(tmp_path / "incoming", "y")])
     assert order == ["file", "rename", "dir"] * 2
 
 
@@ -89,7 +90,7 @@ def test_everything_goes_through_pyarrows_file_systems(tmp_path: Path) -> None:
     assert sorted(run.dataset("numbers").to_table().column("n").to_pylist()) == [1, 2, 3]
     with run.storage.incoming() as folder:
         (folder / "1").write_bytes(b"picture")
-        run.storage.adopt(folder / "1", run.image_path("ab" * 32, "JPEG"))
+        run.storage.adopt([(folder / "1", image_path("ab" * 32, "JPEG"))])
         assert list(folder.iterdir()) == []
     with run.open_image("ab" * 32, "JPEG") as file:
         assert file.read() == b"picture"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hashtag_photos.errors import HashtagPhotosError
     from hashtag_photos.http import Limits
     from hashtag_photos.labels import LabelSet, find_labels
+    from hashtag_photos.manners import Manners
     from hashtag_photos.report import write_report
     from hashtag_photos.run import Run
     from hashtag_photos.stages.classify import Classifier, Result, classify
@@ -33,6 +34,7 @@ _WHERE = {
     "HashtagPhotosError": "errors",
     "LabelSet": "labels",
     "Limits": "http",
+    "Manners": "manners",
     "Result": "stages.classify",
     "Run": "run",
     "Tally": "stages.summarize",
@@ -50,6 +52,7 @@ __all__ = [
     "HashtagPhotosError",
     "LabelSet",
     "Limits",
+    "Manners",
     "Result",
     "Run",
     "Tally",

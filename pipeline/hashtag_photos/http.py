@@ -1,9 +1,9 @@
-"""Manners and guards of every request to the outside.
+"""Guards of every request to the outside.
 
 Addresses come from strangers and are fetched by a machine inside somebody's network. So: only http and https, no
 credentials, and no connection to anything but a public address. The address is checked at the moment of connecting, on
 the very socket address that is connected to, on every hop: names, redirects, odd spellings of numbers and names that
-resolve differently the second time all pass through there.
+resolve differently the second time all pass through there. How hosts are treated is in manners.py.
 
 It knows nothing of pictures, runs or tables.
 """
@@ -13,23 +13,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ipaddress
+import random
 import socket
-from collections.abc import AsyncIterator, Mapping
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 from urllib.request import url2pathname
 
-import aiohttp
-import tenacity
-
+from hashtag_photos.manners import Doors, GivenUpError, HostFailure, Manners
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.storage import storage_error
 
-_CHUNK = 1 << 16
+if TYPE_CHECKING:
+    import aiohttp
+
+_PRODUCT = "hashtag-photos"
+_READ_AHEAD = 1 << 15  # bytes a connection may hold while others are served
 _ASCII = "".join(map(chr, range(33, 127)))
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 section 2.4: all that IANA hands out
@@ -53,22 +61,21 @@ class Local:
 class Limits:
     """Caps of one download. Times are seconds.
 
-    max_bytes counts after decompression; connections is how many downloads run at once.
+    max_bytes counts after decompression; connections is how many requests run at once; total_timeout is for all hops
+    together, without the time that manners take.
     """
 
-    connections: int = 16
-    connections_per_host: int = 8
+    connections: int = 64
     connect_timeout: float = 10.0
     read_timeout: float = 20.0
     total_timeout: float = 120.0
     max_bytes: int = 50 << 20
     max_redirects: int = 5
-    attempts: int = 3
-    backoff: float = 0.5
+    ports: tuple[int, ...] = (80, 443)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value <= 0 and name != "max_redirects":
+            if name not in ("ports", "max_redirects") and not value > 0:
                 raise ValueError(f"{name} must be more than 0, not {value}")
 
 
@@ -92,6 +99,31 @@ class FetchError(Exception):
         self.status = status
         self.reason = reason
         self.http_status = http_status
+
+
+class NoAnswerError(FetchError, HostFailure):
+    """A failure for now, that may be its host's and not the address's alone."""
+
+    def __init__(
+        self, status: PhotoStatus, reason: str, http_status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(status, reason, http_status)
+        self.retry_after = retry_after
+        self.asked_to_wait = http_status in (429, 503)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One request, for the log: `hop` counts redirects, `size` is the bytes received, `seconds` is without waiting."""
+
+    time: datetime
+    url: str
+    hop: int
+    seconds: float
+    http_status: int | None
+    size: int
+    status: str
+    reason: str | None
 
 
 class _BlockedAddressError(OSError):
@@ -118,15 +150,37 @@ def is_public(address: str) -> bool:
     return ip.is_global and ip in _GLOBAL_UNICAST
 
 
+def host_of(url: str) -> str:
+    """The host of an address as a door has it: lower case, without port; empty if there is none."""
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
 class Fetcher:
     """Fetches addresses to files, with the guards above. Use it through `fetcher()`."""
 
-    def __init__(self, session: aiohttp.ClientSession, local: Local, limits: Limits, folder: Path) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        doors: Doors,
+        files: _Files,
+        local: Local,
+        limits: Limits,
+        manners: Manners,
+        elsewhere: int,
+        log: Callable[[Request], None] | None,
+    ) -> None:
         self._session = session
+        self._doors = doors
+        self._files = files
         self._local = local
         self._limits = limits
-        self._folder = folder
-        self._count = 0
+        self._manners = manners
+        self._elsewhere = elsewhere
+        self._log = log
+        self.received = 0  # bytes, of whatever became something or not
 
     async def fetch(self, url: str) -> Fetched:
         """Have an address, as a file in the folder. Temporary failures are tried again, with growing pauses.
@@ -134,43 +188,102 @@ class Fetcher:
         Raises FetchError if it can't be had.
         """
         if url.startswith("file:"):
-            return await asyncio.to_thread(self._copy, url, self._next_path())
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self._limits.attempts),
-            wait=tenacity.wait_random_exponential(multiplier=self._limits.backoff, max=30),
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, FetchError) and error.status.temporary),
-            reraise=True,
-        )
-        return await retrying(self._fetch_once, url)
+            return await asyncio.to_thread(self._copy, url)
+        tried, failed_at, failure = 0, time.monotonic(), None
+        while True:
+            try:
+                return await self._follow(url)
+            except GivenUpError as given_up:
+                status = given_up.last.status if isinstance(given_up.last, FetchError) else PhotoStatus.UNREACHABLE
+                raise failure or FetchError(status, str(given_up)) from None
+            except NoAnswerError as error:
+                failure = error
+            # a server that has everybody wait says nothing of this address, unless it had time for others since
+            if not failure.asked_to_wait or failure.worked_at > failed_at:
+                tried += 1
+                if tried >= self._manners.attempts:
+                    raise failure
+                await asyncio.sleep(self._manners.backoff * 2 ** (tried - 1) * random.uniform(0.75, 1.25))
+            failed_at = time.monotonic()
 
-    async def _fetch_once(self, url: str) -> Fetched:
+    def waiting(self) -> Iterator[tuple[str, str, float]]:
+        """Hosts that are waited for: host, why, for how many seconds yet."""
+        return self._doors.resting()
+
+    async def _follow(self, url: str) -> Fetched:
+        """One attempt, redirects followed. Raises FetchError and GivenUpError."""
+        current, left = url, self._limits.total_timeout
+        for hop in range(self._limits.max_redirects + 1):
+            asked = self._route(current)
+            host = host_of(current)
+            door = self._doors.to(host) if hop == 0 else self._doors.to(host, processes=self._elsewhere)
+            async with door.visit(self._doors.seats):
+                begun = time.monotonic()
+                answer = await self._logged(asked, current, hop, left)
+                left -= time.monotonic() - begun
+            if isinstance(answer, Fetched):
+                return answer
+            current = answer
+        raise FetchError(PhotoStatus.REFUSED, f"more than {self._limits.max_redirects} redirects")
+
+    async def _logged(self, asked: str, url: str, hop: int, seconds: float) -> Fetched | str:
+        """`_request`, with a line in the log."""
+        if self._log is None:
+            return await self._request(asked, url, seconds)
+        moment, begun, before = datetime.now(UTC), time.monotonic(), self.received
+        http_status, status, reason = None, "ok", None
         try:
-            async with asyncio.timeout(self._limits.total_timeout):
-                return await self._hops(url)
-        except FetchError:
+            answer = await self._request(asked, url, seconds)
+            if isinstance(answer, Fetched):
+                http_status = answer.http_status
+            else:
+                status, reason = "redirect", f"to {answer}"
+            return answer
+        except FetchError as error:
+            http_status, status, reason = error.http_status, error.status.value, error.reason
             raise
-        except TimeoutError:
-            raise FetchError(PhotoStatus.TIMEOUT, "no answer in time") from None
-        except ValueError:  # aiohttp.InvalidURL among them, and names that are no host names
-            raise FetchError(PhotoStatus.BAD_ADDRESS, "not an address that can be asked") from None
-        except aiohttp.ClientPayloadError:
-            raise FetchError(PhotoStatus.INTERRUPTED, "the connection ended before the file did") from None
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(getattr(error, "os_error", error), _BlockedAddressError):
-                raise FetchError(PhotoStatus.BLOCKED, "leads to an address that is not public") from None
-            raise FetchError(PhotoStatus.UNREACHABLE, _words(error)) from None
+        finally:
+            self._log(
+                Request(
+                    time=moment,
+                    url=url,
+                    hop=hop,
+                    seconds=round(time.monotonic() - begun, 6),
+                    http_status=http_status,
+                    size=self.received - before,
+                    status=status,
+                    reason=reason,
+                )
+            )
 
-    async def _hops(self, url: str) -> Fetched:
-        current = url
-        for _ in range(self._limits.max_redirects + 1):
-            async with self._session.get(self._route(current), allow_redirects=False) as response:
+    async def _request(self, asked: str, url: str, seconds: float) -> Fetched | str:
+        """One request: the file, or the address that it is redirected to."""
+        import aiohttp
+
+        try:
+            async with (
+                asyncio.timeout(max(seconds, 0)),
+                self._session.get(asked, allow_redirects=False) as response,
+            ):
                 location = response.headers.get("Location")
                 if response.status in (301, 302, 303, 307, 308) and location:
                     # as browsers do: whatever bytes a server puts there, those outside ASCII are percent-encoded
-                    current = urljoin(current, quote(location.encode("utf-8", "surrogateescape"), safe=_ASCII))
-                    continue
-                return await self._receive(response, current)
-        raise FetchError(PhotoStatus.REFUSED, f"more than {self._limits.max_redirects} redirects")
+                    return urljoin(url, quote(location.encode("utf-8", "surrogateescape"), safe=_ASCII))
+                return await self._receive(response, url)
+        except FetchError:
+            raise
+        except TimeoutError:
+            raise NoAnswerError(PhotoStatus.TIMEOUT, "no answer in time") from None
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:  # before ValueError, which some of them are
+            raise NoAnswerError(PhotoStatus.UNREACHABLE, f"no safe connection: {_words(error)}") from None
+        except ValueError:  # aiohttp.InvalidURL among them, and names that are no host names
+            raise FetchError(PhotoStatus.BAD_ADDRESS, "not an address that can be asked") from None
+        except aiohttp.ClientPayloadError:
+            raise NoAnswerError(PhotoStatus.INTERRUPTED, "the connection ended before the file did") from None
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(getattr(error, "os_error", error), _BlockedAddressError):
+                raise FetchError(PhotoStatus.BLOCKED, "leads to an address that is not public") from None
+            raise NoAnswerError(PhotoStatus.UNREACHABLE, _words(error)) from None
 
     def _route(self, url: str) -> str:
         """What is really asked for an address, or FetchError if it may not be asked."""
@@ -187,26 +300,28 @@ class Fetcher:
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin in self._local.routes:
             return self._local.routes[origin] + url[len(origin) :]
-        if port not in (None, 80, 443):
-            raise FetchError(PhotoStatus.BLOCKED, f"port {port} is neither 80 nor 443")
+        if port is not None and port not in self._limits.ports:
+            allowed = " or ".join(map(str, self._limits.ports))
+            raise FetchError(PhotoStatus.BLOCKED, f"port {port} is not {allowed}")
         return url
 
     async def _receive(self, response: aiohttp.ClientResponse, url: str) -> Fetched:
         self._refuse_by_headers(response)
-        digest, size, path = hashlib.sha256(), 0, self._next_path()
+        digest, size, sink = hashlib.sha256(), 0, self._files.make()
         try:
-            with _Sink(path) as sink:
-                async for chunk in response.content.iter_chunked(_CHUNK):
+            with sink:
+                async for chunk in response.content.iter_any():
                     size += len(chunk)
+                    self.received += len(chunk)
                     if size > self._limits.max_bytes:
                         raise FetchError(PhotoStatus.TOO_LARGE, _too_many(self._limits.max_bytes), response.status)
                     digest.update(chunk)
                     sink.write(chunk)
         except BaseException:
-            path.unlink(missing_ok=True)
+            sink.path.unlink(missing_ok=True)
             raise
         return Fetched(
-            path=path,
+            path=sink.path,
             sha256=digest.hexdigest(),
             size=size,
             http_status=response.status,
@@ -218,21 +333,22 @@ class Fetcher:
         status = response.status
         if status in (404, 410):
             raise FetchError(PhotoStatus.GONE, f"the server answered {status} {response.reason}", status)
-        if status == 429:
-            raise FetchError(PhotoStatus.RATE_LIMITED, "the server answered 429: too many requests", status)
-        if status >= 500:
-            raise FetchError(PhotoStatus.SERVER_ERROR, f"the server answered {status} {response.reason}", status)
+        if status == 429 or status >= 500:
+            wait = _seconds_to_wait(response.headers)
+            asks = "" if wait is None else f", and asks to wait {wait:,.0f} s"
+            if status == 429:
+                reason = f"the server answered 429: too many requests{asks}"
+                raise NoAnswerError(PhotoStatus.RATE_LIMITED, reason, status, wait)
+            reason = f"the server answered {status} {response.reason}{asks}"
+            raise NoAnswerError(PhotoStatus.SERVER_ERROR, reason, status, wait)
         if status != 200:
             raise FetchError(PhotoStatus.REFUSED, f"the server answered {status} {response.reason}", status)
-        robots = ",".join(response.headers.getall("X-Robots-Tag", ())).lower()
-        if "noai" in robots or "noimageai" in robots:
-            raise FetchError(
-                PhotoStatus.OPTED_OUT, f"the server asks machines to leave it: X-Robots-Tag: {robots}", status
-            )
+        if self._manners.heed_opt_outs and (opt_out := _opted_out(response.headers)):
+            raise FetchError(PhotoStatus.OPTED_OUT, f"the server asks machines to leave it: {opt_out}", status)
         if (response.content_length or 0) > self._limits.max_bytes:
             raise FetchError(PhotoStatus.TOO_LARGE, _too_many(self._limits.max_bytes), status)
 
-    def _copy(self, url: str, target: Path) -> Fetched:
+    def _copy(self, url: str) -> Fetched:
         """A local file, if it lies below the folder that the user named, links followed."""
         if not self._local.files:
             raise FetchError(PhotoStatus.BLOCKED, "a local file; name the folder of local pictures with --files")
@@ -250,22 +366,32 @@ class Fetcher:
             raise FetchError(PhotoStatus.GONE, "no such file") from None
         except (OSError, RuntimeError, ValueError) as error:
             raise FetchError(PhotoStatus.REFUSED, f"can't be read: {_words(error)}") from None
-        digest, size = hashlib.sha256(), 0
-        with opened, _Sink(target) as sink:
+        digest, size, sink = hashlib.sha256(), 0, self._files.make()
+        with opened, sink:
             while chunk := opened.read(1 << 20):
                 digest.update(chunk)
                 size += len(chunk)
                 sink.write(chunk)
-        return Fetched(path=target, sha256=digest.hexdigest(), size=size)
-
-    def _next_path(self) -> Path:
-        self._count += 1
-        return self._folder / str(self._count)
+        return Fetched(path=sink.path, sha256=digest.hexdigest(), size=size)
 
 
 @asynccontextmanager
-async def fetcher(folder: Path, local: Local, limits: Limits) -> AsyncIterator[Fetcher]:
-    """A Fetcher that leaves its files in `folder`."""
+async def fetcher(
+    folder: Path,
+    local: Local,
+    limits: Limits,
+    manners: Manners,
+    *,
+    elsewhere: int = 1,
+    name: str = "",
+    log: Callable[[Request], None] | None = None,
+) -> AsyncIterator[Fetcher]:
+    """A Fetcher that leaves its files in `folder`, under names that begin with `name`.
+
+    `elsewhere` is how many processes may be led to the same host by redirects; `log` is told of each request.
+    """
+    import aiohttp  # 12 MB, which the process that only hands out the work needn't have
+
     served_here = {_socket_address(base) for base in local.routes.values()}
 
     def guarded_socket(address: Any) -> socket.socket:
@@ -274,30 +400,80 @@ async def fetcher(folder: Path, local: Local, limits: Limits) -> AsyncIterator[F
             raise _BlockedAddressError()
         return socket.socket(family, kind, protocol)
 
-    connector = aiohttp.TCPConnector(
-        limit=limits.connections, limit_per_host=limits.connections_per_host, socket_factory=guarded_socket
-    )
+    # doors limit the connections; names are looked up in threads, of which a slow name server may hold many
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=guarded_socket)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(limits.connections))
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout, sock_read=limits.read_timeout)
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=timeout,
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": f"hashtag-photos/{metadata.version('hashtag-photos')}", "Accept": "image/*,*/*;q=0.5"},
+        read_bufsize=_READ_AHEAD,
+        headers={
+            "User-Agent": user_agent(manners.contact),
+            "Accept": "image/*,*/*;q=0.5",
+            "Accept-Encoding": "identity",
+        },
     ) as session:
-        yield Fetcher(session, local, limits, folder)
+        doors = Doors(manners, limits.connections)
+        yield Fetcher(session, doors, _Files(folder, name), local, limits, manners, elsewhere, log)
+
+
+def user_agent(contact: str | None) -> str:
+    """What servers are told of who asks."""
+    product = f"{_PRODUCT}/{metadata.version('hashtag-photos')}"
+    return f"{product} (+{contact})" if contact else product
+
+
+def _opted_out(headers: Mapping[str, str]) -> str | None:
+    """The header by which a server asks machines to leave a file alone, if there is one.
+
+    X-Robots-Tag with noai or noimageai, for all or for us by name (its form is that of the robots meta tag, with
+    the name of a robot before a colon), and the TDM Reservation Protocol of the W3C's community group.
+    """
+    for value in headers.getall("X-Robots-Tag", ()):  # type: ignore[attr-defined]
+        meant = True
+        for directive in value.lower().split(","):
+            robot, colon, rest = directive.rpartition(":")
+            if colon and rest.strip() in ("noai", "noimageai"):
+                meant, directive = robot.strip() in ("*", _PRODUCT), rest
+            elif colon and robot.strip() not in ("unavailable_after", "max-snippet", "max-image-preview"):
+                meant = robot.strip() in ("*", _PRODUCT)
+            if meant and directive.strip() in ("noai", "noimageai"):
+                return f"X-Robots-Tag: {value}"
+    if headers.get("TDM-Reservation", "").strip() == "1":
+        return "TDM-Reservation: 1"
+    return None
+
+
+def _seconds_to_wait(headers: Mapping[str, str]) -> float | None:
+    """Retry-After as seconds: a number of them, or a date by the server's own clock (RFC 9110, section 10.2.3)."""
+    stated = headers.get("Retry-After", "").strip()
+    if stated.isdecimal():
+        return float(stated[:9])
+    moment, now = _moment(stated), _moment(headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (moment - now).total_seconds()) if moment else None
+
+
+def _moment(stated: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(stated)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class _Sink:
     """A file being written whose failures (a full disk) are the run folder's, and never taken for the network's."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        try:
+            self._file = path.open("wb", buffering=0)
+        except OSError as error:
+            raise storage_error(error, str(path)) from error
 
     def __enter__(self) -> _Sink:
-        try:
-            self._file = self._path.open("wb", buffering=0)
-        except OSError as error:
-            raise storage_error(error, str(self._path)) from error
         return self
 
     def write(self, data: bytes) -> None:
@@ -306,10 +482,32 @@ class _Sink:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise storage_error(error, str(self._path)) from error
+            raise storage_error(error, str(self.path)) from error
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+class _Files:
+    """New files of a folder, spread over several below it: making one in a folder waits for all that rename in it."""
+
+    _FOLDERS = 64
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._count = 0
+
+    def make(self) -> _Sink:
+        """A new file."""
+        self._count += 1
+        folder = self._folder / f"{self._name}{self._count % self._FOLDERS}"
+        if self._count <= self._FOLDERS:
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise storage_error(error, str(folder)) from error
+        return _Sink(folder / str(self._count))
 
 
 def _socket_address(base: str) -> tuple[str, int]:

@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hashtag_photos.errors import RunConflictError, RunError, RunLockedError
+from hashtag_photos.records import image_path
 from hashtag_photos.storage import Storage, storage_error
 from hashtag_photos.tables import PHOTOS, POSTS
 
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     import pyarrow.dataset as pads
 
 FORMAT = 1
+_BATCH_ROWS = 1_000
 _PART = re.compile(r"part-(\d{6,})\.parquet")
-_EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}
 
 _SECOND = dict.fromkeys(("model", "labels"), ", ask a second question beside it with the classify command")
 
@@ -162,7 +163,7 @@ class Run:
         """All rows of a table in the order they were written, some columns of them, with little memory."""
         for path in self._parts(table):
             with self._readable(table), self.storage.fs.open_input_file(path) as file, pq.ParquetFile(file) as part:
-                yield from part.iter_batches(columns=list(columns))
+                yield from part.iter_batches(_BATCH_ROWS, columns=list(columns), use_threads=False)
 
     def _parts(self, table: str) -> list[str]:
         return [self.storage.path(f"{table}/{name}") for name in self.storage.names(table) if _PART.fullmatch(name)]
@@ -210,14 +211,9 @@ class Run:
 
     # Images
 
-    def image_path(self, sha256: str, image_format: str) -> str:
-        """Where an image stands in the folder."""
-        extension = _EXTENSIONS.get(image_format, image_format.lower())
-        return f"images/{sha256[:2]}/{sha256}.{extension}"
-
     def open_image(self, sha256: str, image_format: str) -> BinaryIO:
         """An image's bytes as served. Raises OSError if they are gone."""
-        return self.storage.open(self.image_path(sha256, image_format))
+        return self.storage.open(image_path(sha256, image_format))
 
     # Who may write
 

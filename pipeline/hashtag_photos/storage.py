@@ -9,12 +9,13 @@ It knows nothing of posts or pictures.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
@@ -125,19 +126,37 @@ class Storage:
         self.write(relative, lambda file: file.write(content))
         return True
 
-    def adopt(self, file: Path, relative: str) -> None:
-        """Move a finished local file in, unless the same stands there; one of another size was damaged since."""
-        with self._explained(relative):
-            if self.fs.get_file_info(self.path(relative)).size == file.stat().st_size:
+    def adopt(self, files: Sequence[tuple[Path, str]]) -> None:
+        """Move finished local files in, each to its place, and return once all are durable.
+
+        Where the same stands already it is left; one of another size was damaged since, and is replaced.
+        """
+        with self._explained(files[0][1] if files else ""):
+            if self.local is not None:
+                self._adopt_by_renaming(self.local, files)
+                return
+            for file, relative in files:
+                if self.fs.get_file_info(self.path(relative)).size != file.stat().st_size:
+                    with file.open("rb") as source:
+                        self._send(source, relative)
                 file.unlink()
-            elif self.local is not None:
-                target = self.local / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._publish(file, target)
-            else:
-                with file.open("rb") as source:
-                    self._send(source, relative)
-                file.unlink()
+
+    def _adopt_by_renaming(self, local: Path, files: Sequence[tuple[Path, str]]) -> None:
+        _sync_all([file for file, _ in files])
+        changed = set()
+        for file, relative in files:
+            target = os.path.join(local, relative)  # noqa: PTH118  there are thousands a second
+            with suppress(FileNotFoundError):
+                if os.stat(target).st_size == os.stat(file).st_size:  # noqa: PTH116
+                    os.unlink(file)  # noqa: PTH108
+                    continue
+            folder = os.path.dirname(target)  # noqa: PTH120
+            if folder not in changed and not os.path.exists(folder):  # noqa: PTH110
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                changed.add(os.path.dirname(folder))  # noqa: PTH120
+            os.replace(file, target)  # noqa: PTH105
+            changed.add(folder)
+        _sync_all(sorted(changed))
 
     @contextmanager
     def incoming(self) -> Iterator[Path]:
@@ -180,14 +199,9 @@ class Storage:
 
     @staticmethod
     def _publish(temporary: Path, target: Path) -> None:
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         temporary.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(target.parent)
 
 
 def storage_error(error: OSError, path: str) -> StorageError:
@@ -201,6 +215,33 @@ def storage_error(error: OSError, path: str) -> StorageError:
     else:
         what = f"{error.strerror or _first_line(error)}; choose another run folder with --run"
     return StorageError(f"{path}: {what}", subject=path)
+
+
+def _sync(path: str | Path) -> None:
+    """Have a file's bytes, or a folder's names, on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _sync_all(paths: Sequence[str | Path]) -> None:
+    """Have all of these files and folders, which are on one file system, on the disk."""
+    if len(paths) < _MANY or not hasattr(_LIBC, "syncfs"):
+        for path in paths:
+            _sync(path)
+        return
+    opened = os.open(paths[0], os.O_RDONLY)
+    try:
+        if _LIBC.syncfs(opened):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(paths[0]))
+    finally:
+        os.close(opened)
+
+
+_MANY = 8  # from here on one call for the whole file system is cheaper than one for each (Linux)
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def _first_line(error: BaseException) -> str:

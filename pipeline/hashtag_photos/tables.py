@@ -5,6 +5,7 @@ Tables are append-only, so an attachment that was asked for again has a row per 
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -13,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.json as pajson
 
 from hashtag_photos.records import Attachment, Photo, Post, storable
 
@@ -121,13 +123,22 @@ def _attachments(lists: Sequence[Sequence[Attachment]]) -> pa.Array:
     return pa.ListArray.from_arrays(list(ends), pa.StructArray.from_arrays(members, fields=list(_ATTACHMENT)))
 
 
-def photos_table(photos: Iterable[Photo]) -> pa.Table:
-    """Photos as a table of the PHOTOS schema."""
-    return pa.Table.from_pylist([_row(photo) for photo in photos], schema=PHOTOS)
+def photos_table(photos: Iterable[Photo | Mapping[str, Any]]) -> pa.Table:
+    """Photos, or rows with their columns, as a table of the PHOTOS schema."""
+    rows = [_row(photo) if isinstance(photo, Photo) else photo for photo in photos]
+    if not rows:
+        return pa.Table.from_batches([], PHOTOS)
+    # by way of JSON, since whatever makes an array of Python's values loads pandas, which takes 45 MB
+    text = "\n".join(_JSON.encode({name: _cell(value) for name, value in row.items()}) for row in rows).encode()
+    return pajson.read_json(
+        io.BytesIO(text),
+        pajson.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        pajson.ParseOptions(explicit_schema=PHOTOS, unexpected_field_behavior="error"),
+    ).select(PHOTOS.names)
 
 
 def _row(record: Any) -> dict[str, Any]:
-    return {each.name: _cell(getattr(record, each.name)) for each in fields(record)}
+    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 def _cell(value: Any) -> Any:
@@ -136,4 +147,4 @@ def _cell(value: Any) -> Any:
     return storable(value) if isinstance(value, str) else value
 
 
-_JSON = json.JSONEncoder(default=str)
+_JSON = json.JSONEncoder(default=str)  # a time as "2026-11-22 10:00:00+00:00"

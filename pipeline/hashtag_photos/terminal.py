@@ -41,6 +41,7 @@ def show(tally: Tally) -> None:
     from rich.table import Table
 
     from hashtag_photos.report import percent
+    from hashtag_photos.stages.summarize import most_missing
 
     tell(f"\n{tally.labels}, by {tally.model}")
     table = Table()
@@ -61,7 +62,10 @@ def show(tally: Tally) -> None:
         f"{many(coverage.images, 'distinct image')}"
     )
     if coverage.missing:
-        tell(f"missing    {sum(coverage.missing.values())}: {reasons(coverage.missing)}")
+        tell(f"missing    {sum(coverage.missing.values()):,}: {reasons(coverage.missing)}")
+        if len(coverage.hosts) > 1:
+            worst = most_missing(coverage.hosts, 3)
+            tell(f"           {', '.join(f'{each.value} {each.not_had:,} of {each.attachments:,}' for each in worst)}")
     for source in coverage.incomplete:
         tell(f"INCOMPLETE {source.source}: {source.reason}")
     if coverage.images_not_classified:
@@ -98,7 +102,7 @@ def reasons(counts: Mapping[str, int]) -> str:
     """Counts of statuses, in words."""
     from hashtag_photos.report import REASONS
 
-    return ", ".join(f"{count} {REASONS.get(status, status)}" for status, count in counts.items())
+    return ", ".join(f"{count:,} {REASONS.get(status, status)}" for status, count in counts.items())
 
 
 @contextmanager
@@ -135,15 +139,16 @@ def bars() -> Iterator[Progress]:
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[detail]}", style="progress.data.speed"),
         TextColumn("{task.fields[note]}", style="yellow"),
         console=_console(),
         transient=True,
     ) as shown:
 
-        def progress(stage: str, done: int, total: int | None, note: str = "") -> None:
+        def progress(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
             if stage not in tasks:
-                tasks[stage] = shown.add_task(stage, total=total, note="")
-            shown.update(tasks[stage], completed=done, total=total, note=escape(note))
+                tasks[stage] = shown.add_task(stage, total=total, note="", detail="")
+            shown.update(tasks[stage], completed=done, total=total, note=escape(note), detail=detail)
 
         yield progress
 
@@ -154,7 +159,7 @@ def _log_lines() -> Progress:
     begun: dict[str, float] = {}
     waiting: set[str] = set()
 
-    def progress(stage: str, done: int, total: int | None, note: str = "") -> None:
+    def progress(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
         now = time.monotonic()
         if note and stage not in waiting:
             tell(f"{stage:<10} {note}")
@@ -163,7 +168,8 @@ def _log_lines() -> Progress:
         if now - said.setdefault(stage, now) >= LOG_SECONDS and done:
             rate = done / (now - begun[stage])
             left = f", {timedelta(seconds=round((total - done) / rate))} left" if total else ""
-            tell(f"{stage:<10} {done:,}{f' of {total:,}' if total else ''}, {rate:,.1f}/s{left}")
+            of = f" of {total:,}" if total else ""
+            tell(f"{stage:<10} {done:,}{of}, {rate:,.1f}/s{left}{', ' * bool(detail)}{detail}")
             said[stage] = now
 
     return progress

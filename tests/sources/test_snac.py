@@ -19,7 +19,6 @@ from conftest import REPOSITORY, command, picture
 from mastodon import Mastodon
 
 import hashtag_photos as hp
-from hashtag_photos.http import Limits
 from hashtag_photos.run import Run
 from hashtag_photos.tables import POSTS
 
@@ -120,7 +119,7 @@ def test_every_post_once_and_every_picture(snac: Snac, tmp_path: Path) -> None:
     assert {row["hashtags"][0].lower() for row in rows} == {"dike"}
     shown = [len(row["attachments"]) for row in sorted(rows, key=lambda row: int(row["text"].split()[1]))]
     assert shown == [2, 1, 0] * (POSTED // 3)
-    downloaded = hp.download(run, limits=Limits(backoff=0.01, attempts=6))
+    downloaded = hp.download(run, manners=hp.Manners(backoff=0.01, attempts=6))
     assert (downloaded.attachments, downloaded.statuses) == (len(snac.alts), {"ok": len(snac.alts)})
     assert hp.collect(run, hp.sources.mastodon("dike", snac.base)).skipped
 

@@ -4,7 +4,8 @@ import csv
 import json
 import random
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,11 +18,30 @@ from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.score import decide
-from hashtag_photos.stages.summarize import summarize
+from hashtag_photos.stages.summarize import Coverage, CoverageOf, summarize
 from hashtag_photos.tables import photos_table, posts_table, scores_schema
 
 LABELS = find_labels("friendly-or-force")
 START = datetime(2014, 4, 22, 23, 30, tzinfo=UTC)
+
+#: what an address begins with, and its host
+HOSTS = {
+    "https://x.example/": "x.example",
+    "HTTPS://X.Example:8443/": "x.example",
+    "https://somebody:secret@x.example/": "x.example",
+    "https://y.example/@z.example/": "y.example",
+    "http://[2001:DB8::1]:80/": "[2001:db8::1]",
+    "file:///home/me/": "(a local file)",
+    "x.example/": "(no host)",
+}
+#: what is said of an attachment (status, answer, reason), and what it counts as
+SAID = {
+    (PhotoStatus.GONE, 404, "the server answered 404 Nope 17"): "gone: the server answered 404 Not Found",
+    (PhotoStatus.GONE, 404, "the server answered 404 Not Found"): "gone: the server answered 404 Not Found",
+    (PhotoStatus.GONE, None, "no such file"): "gone: no such file",
+    (PhotoStatus.TIMEOUT, None, "no answer in time"): "timeout: no answer in time",
+    (PhotoStatus.VIDEO, 200, None): "video",
+}
 
 
 def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, str, int], Photo], dict[str, str]]:
@@ -38,7 +58,7 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, s
             created_at=None if dice.random() < 0.1 else START + timedelta(hours=dice.randrange(60)),
             repost_of=dice.choice([None, None, "7"]),
             attachments=tuple(
-                Attachment(url=f"https://x.example/{dice.randrange(60)}.jpg") for _ in range(dice.randrange(4))
+                Attachment(url=f"{dice.choice([*HOSTS])}{dice.randrange(60)}.jpg") for _ in range(dice.randrange(4))
             ),
         )
         for number in range(80)
@@ -49,7 +69,7 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, s
         for position, attachment in enumerate(post.attachments):
             if dice.random() < 0.05:
                 continue  # not asked for yet
-            status = dice.choice([PhotoStatus.OK] * 6 + [PhotoStatus.GONE, PhotoStatus.TIMEOUT])
+            status, answer, reason = dice.choice([(PhotoStatus.OK, 200, None)] * 15 + [*SAID])
             ok = status is PhotoStatus.OK
             content = zlib.crc32(attachment.url.encode()) % 37
             photo = Photo(
@@ -60,11 +80,14 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, s
                 status=status,
                 attempt=1,
                 fetched_at=START,
+                reason=reason,
+                http_status=answer,
                 sha256=f"{content:064x}" if ok else None,
                 format="JPEG" if ok else None,
             )
             if ok and dice.random() < 0.2:
-                first_tries.append(dataclasses.replace(photo, status=PhotoStatus.SERVER_ERROR, sha256=None))
+                failed = {"status": PhotoStatus.SERVER_ERROR, "http_status": 503, "reason": "the server answered 503"}
+                first_tries.append(dataclasses.replace(photo, sha256=None, **failed))
                 photo = dataclasses.replace(photo, attempt=2)
             photos[post.source, post.id, position] = photo
     shas = sorted({photo.sha256 for photo in photos.values() if photo.sha256})[1:]  # one could not be classified
@@ -166,6 +189,172 @@ def test_files_and_dataframe_say_the_same(tmp_path: Path) -> None:
     assert {row["sha256"]: row["label"] for row in listed if row["label"]} == labels
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_coverage_by_reason_host_and_day_is_that_of_plain_python(tmp_path: Path, seed: int) -> None:
+    run, posts, photos, _ = made_up(tmp_path, seed)
+    statuses: dict[str, dict[str, Counter[str]]] = {by: defaultdict(Counter) for by in ("reason", "host", "day")}
+    for post in posts:
+        for position, attachment in enumerate(post.attachments):
+            photo = photos.get((post.source, post.id, position))
+            status = photo.status.value if photo else "not_asked_yet"
+            known = {("ok", 200, None): "ok", **SAID}
+            reason = known[status, photo.http_status, photo.reason] if photo else status
+            host = next(host for begin, host in HOSTS.items() if attachment.url.startswith(begin))
+            day = f"{post.created_at:%Y-%m-%d}" if post.created_at else "(no time)"
+            for by, value in (("reason", reason), ("host", host), ("day", day)):
+                statuses[by][value][status] += 1
+    coverage = summarize(run).coverage
+    for by, told in (("reason", coverage.reasons), ("host", coverage.hosts), ("day", coverage.days)):
+        assert {each.value: Counter(each.missing) + Counter(ok=each.had) for each in told} == statuses[by]
+        assert all(each.attachments == statuses[by][each.value].total() for each in told)
+        assert sum(each.attachments for each in told) == coverage.attachments
+        assert sum(each.had for each in told) == coverage.had
+        if by != "day":
+            assert [each.value for each in told] == sorted(statuses[by], key=lambda v: (-statuses[by][v].total(), v))
+    assert [each.value for each in coverage.days] == [*sorted({*statuses["day"]} - {"(no time)"}), "(no time)"]
+
+
+def test_the_table_of_coverage_adds_up_and_stays_as_it_is(tmp_path: Path) -> None:
+    run, *_ = made_up(tmp_path, 7)
+    coverage = summarize(run).coverage
+    path = tmp_path / "run/report/coverage.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    statuses = [*(status.value for status in PhotoStatus if status != "ok"), "not_asked_yet"]
+    assert list(rows[0]) == ["by", "value", "attachments", "had", "share", *statuses]
+    assert [(row["by"], row["value"]) for row in rows] == [
+        ("all", ""),
+        *(("reason", each.value) for each in coverage.reasons),
+        *(("host", each.value) for each in coverage.hosts),
+        *(("day", each.value) for each in coverage.days),
+    ]
+    for by in ("all", "reason", "host", "day"):
+        for name in ("attachments", "had", *statuses):
+            assert sum(int(row[name]) for row in rows if row["by"] == by) == int(rows[0][name])
+    for row in rows:
+        assert int(row["had"]) + sum(int(row[status]) for status in statuses) == int(row["attachments"])
+        assert float(row["share"]) == pytest.approx(int(row["had"]) / int(row["attachments"]), abs=1e-6)
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    summarize(Run(tmp_path / "run"))
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+
+
+def coverage_of(folder: Path, *urls: str, photos: Iterable[Photo] = ()) -> Coverage:
+    """The coverage of a run with these attachments, and no picture among them."""
+    import dataclasses
+
+    run = Run(folder / "run")
+    run.ask(model="tiny", model_key="tiny-0", labels=LABELS.key)
+    run.record_used("label_sets", LABELS.key, dataclasses.asdict(LABELS))
+    posts = [Post(source="x", id=str(number), attachments=(Attachment(url=url),)) for number, url in enumerate(urls)]
+    run.append("posts", posts_table(posts))
+    run.append("photos", photos_table(photos))
+    run.write_table(scores_path("tiny-0", LABELS.key), scores_schema(LABELS.class_names).empty_table())
+    return summarize(run).coverage
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://Example.ORG/a.jpg", "example.org"),
+        ("https://example.org", "example.org"),
+        ("https://example.org?a=https://y.example/", "example.org"),
+        ("https://example.org#@y.example/", "example.org"),
+        (" https://example.org/", "example.org"),
+        ("https://example.org:abc/", "example.org"),
+        ("https://a@b@example.org/", "example.org"),
+        ("https://user:pa:ss@example.org:1/", "example.org"),
+        ("https://user@[2001:DB8::1]:443/", "[2001:db8::1]"),
+        ("https://[fe80::1%eth0]/", "[fe80::1%eth0]"),
+        ("ftp://example.org/a.jpg", "example.org"),
+        ("https://BÜCHER.example/", "bücher.example"),
+        ("https://xn--bcher-kva.example/", "xn--bcher-kva.example"),
+        ("https://=1+1/", "=1+1"),
+        ("https://" + "a" * 253 + "/", "a" * 253),
+        ("file:///home/me/a.jpg", "(a local file)"),
+        ("FILE://server/a.jpg", "(a local file)"),
+        ("", "(no host)"),
+        ("a.jpg", "(no host)"),
+        ("example.org/a.jpg", "(no host)"),
+        ("//example.org/a.jpg", "(no host)"),
+        ("https:///a.jpg", "(no host)"),
+        ("https://user@/a.jpg", "(no host)"),
+        ("https://[no address]/", "(no host)"),
+        ("https://(no host)/", "(no host)"),
+        ("https://a b.example/", "(no host)"),
+        ("https://a\n.example/", "(no host)"),
+        ("https://\x1b[31mred.example/", "(no host)"),
+        ("https://example.org\\y.example/", "(no host)"),
+        ("https://half-\ud83d.example/", "(no host)"),
+        ("https://" + "a" * 254 + "/", "(no host)"),
+        ("data:image/png;base64,AAAA", "(no host)"),
+    ],
+)
+def test_the_host_of_an_address(tmp_path: Path, url: str, host: str) -> None:
+    coverage = coverage_of(tmp_path, url)
+    one = {"attachments": 1, "had": 0, "missing": {"not_asked_yet": 1}}
+    assert coverage.hosts == (CoverageOf(value=host, **one),)
+    assert coverage.days == (CoverageOf(value="(no time)", **one),)
+    assert coverage.reasons == (CoverageOf(value="not_asked_yet", **one),)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "reason", "value"),
+    [
+        ("gone", 410, "the server answered 410 <script>", "gone: the server answered 410 Gone"),
+        ("refused", 499, "the server answered 499 ", "refused: the server answered 499"),
+        ("not_an_image", 200, "a web page, not a picture", "not_an_image: a web page, not a picture"),
+        ("broken", 200, "can't be decoded: truncated (17 bytes not processed)", "broken: truncated"),
+        ("opted_out", 200, "the server asks: X-Robots-Tag: noai, 17", "opted_out: the server asks"),
+        ("blocked", None, "port 8080 is neither 80 nor 443", "blocked: a port that is neither 80 nor 443"),
+        ("unreachable", None, "Cannot connect to host a:443 ssl:default [No such name]", "unreachable: No such name"),
+        ("unreachable", None, "[Errno 104] Connection reset by peer", "unreachable: Connection reset by peer"),
+        ("timeout", None, "not asked, since it failed for 37 s: no answer", "timeout: not asked, since it failed"),
+        ("unreachable", None, "[[[", "unreachable"),
+        ("unreachable", None, "", "unreachable"),
+    ],
+)
+def test_what_servers_say_is_counted_by_what_it_means(
+    tmp_path: Path, status: str, answer: int | None, reason: str, value: str
+) -> None:
+    coverage = coverage_of(tmp_path, "https://a.example/", photos=[missing(0, PhotoStatus(status), reason, answer)])
+    assert coverage.reasons == (CoverageOf(value=value, attachments=1, had=0, missing={status: 1}),)
+
+
+def missing(post: int, status: PhotoStatus, reason: str | None, answer: int | None = None) -> Photo:
+    key = {"source": "x", "post_id": str(post), "position": 0, "url": "https://a.example/"}
+    return Photo(**key, status=status, attempt=1, fetched_at=START, reason=reason, http_status=answer)
+
+
+def test_a_thousand_hosts_and_a_thousand_wordings(tmp_path: Path) -> None:
+    urls = [f"https://h{number}.example/" for number in range(1000) for _ in range(1 + (number == 500))]
+    photos = [missing(post, PhotoStatus.UNREACHABLE, f"reason {post}") for post in range(1001)]
+    coverage = coverage_of(tmp_path, *urls, photos=photos)
+    assert len(coverage.hosts) == 1000
+    assert coverage.hosts[0].value == "h500.example"
+    assert [each.attachments for each in coverage.reasons] == [991] + [1] * 10
+    assert coverage.reasons[0].value == "unreachable: other reasons"
+    said = json.loads((tmp_path / "run/report/tally.json").read_text())["coverage"]
+    assert said["hosts_in_all"] == 1000
+    assert len(said["hosts_with_most_missing"]) == 20
+    assert said["hosts_with_most_missing"][0] == {
+        "value": "h500.example",
+        "attachments": 2,
+        "had": 0,
+        "missing": {"unreachable": 2},
+        "share": 0.0,
+    }
+    assert len((tmp_path / "run/report/coverage.csv").read_text().splitlines()) == 1 + 1 + 11 + 1000 + 1
+
+
+def test_a_run_without_attachments_has_a_table_of_coverage(tmp_path: Path) -> None:
+    coverage = coverage_of(tmp_path)
+    assert (coverage.attachments, coverage.had, coverage.missing, coverage.hosts) == (0, 0, {}, ())
+    assert (tmp_path / "run/report/coverage.csv").read_text().splitlines()[1:] == [
+        "all,,0,0,," + ",".join("0" * len(PhotoStatus))
+    ]
+
+
 def test_text_from_outside_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
     import dataclasses
 
@@ -183,3 +372,10 @@ def test_text_from_outside_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> Non
     with (tmp_path / "run/report/photos.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert (row["post_id"], row["url"]) == ("'" + formula, "'+1")
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-"])
+def test_a_host_is_no_formula_in_a_spreadsheet(tmp_path: Path, begin: str) -> None:
+    coverage_of(tmp_path, f"https://{begin}1+1/a.jpg")
+    with (tmp_path / "run/report/coverage.csv").open() as file:
+        assert [row["value"] for row in csv.DictReader(file) if row["by"] == "host"] == [f"'{begin}1+1"]

@@ -6,8 +6,10 @@ Pictures are small copies inside the page, blurred until they are clicked. Nothi
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
 
@@ -19,10 +21,11 @@ from hashtag_photos.images import ImageError, read_rgb
 from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
-from hashtag_photos.stages.summarize import Tally, report_folder
+from hashtag_photos.stages.summarize import NO_TIME, Coverage, CoverageOf, Tally, most_missing, report_folder
 from hashtag_photos.tables import probability_column
 
 PICTURES_PER_CLASS = 3
+MOST_MISSING = 10  # hosts, and days, where they are too many to be shown all
 _THUMBNAIL = 360  # pixels at most, either side
 _MOST_DAYS = 45
 
@@ -93,6 +96,12 @@ def render(tally: Tally, labels: LabelSet, pictures: dict[str, list[Picture]]) -
         unsure=UNSURE,
         days=_days(tally),
         most_days=_MOST_DAYS,
+        reasons_missing=[each for each in tally.coverage.reasons if each.not_had],
+        hosts_missing=most_missing(tally.coverage.hosts, MOST_MISSING),
+        hosts_with_gaps=sum(each.not_had > 0 for each in tally.coverage.hosts),
+        days_missing=most_missing(tally.coverage.days, MOST_MISSING),
+        days_covered=_days_covered(tally.coverage),
+        timeless=next((each for each in tally.coverage.days if each.value == NO_TIME), None),
         style=Markup(style),  # ours, so that it stands as it is and its hash holds
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
@@ -105,18 +114,25 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def _days(tally: Tally) -> list[tuple[str, dict[str, int]]]:
     """Posts per class and day, from the first day to the last, days without any among them."""
-    import datetime as dt
-
     counted: dict[str, dict[str, int]] = {}
     for each in tally.days:
         counted.setdefault(each.day, {})[each.label] = each.posts
-    if not counted:
+    return [(day, counted.get(day, {})) for day in _span(counted)]
+
+
+def _days_covered(coverage: Coverage) -> list[tuple[str, CoverageOf | None]]:
+    """What could be had of each day, from the first to the last, days without attachments among them."""
+    counted = {each.value: each for each in coverage.days if each.value != NO_TIME}
+    return [(day, counted.get(day)) for day in _span(counted)]
+
+
+def _span(days: Collection[str]) -> list[str]:
+    """All days from the first to the last; none if they are too many to be drawn."""
+    if not days:
         return []
-    first, last = (dt.date.fromisoformat(day) for day in (min(counted), max(counted)))
-    if (last - first).days >= _MOST_DAYS:
-        return []
-    days = [(first + dt.timedelta(days=i)).isoformat() for i in range((last - first).days + 1)]
-    return [(day, counted.get(day, {})) for day in days]
+    first, last = (dt.date.fromisoformat(day) for day in (min(days), max(days)))
+    length = (last - first).days + 1
+    return [(first + dt.timedelta(days=i)).isoformat() for i in range(length)] if length <= _MOST_DAYS else []
 
 
 def _pictures(run: Run, tally: Tally, labels: LabelSet) -> dict[str, list[Picture]]:

@@ -9,11 +9,11 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with the stage's name, how many items are done, how many there are (None if unknown), and, while nothing
-    moves, a note why not."""
+    """Called with the stage's name, how many items are done, how many there are (None if unknown), while something is
+    waited for a note what and why, and what else there is to say of its speed."""
 
-    def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None: ...
+    def __call__(self, stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None: ...
 
 
-def silent(stage: str, done: int, total: int | None, note: str = "") -> None:
+def silent(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
     """A Progress that shows nothing."""

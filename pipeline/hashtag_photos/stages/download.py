@@ -2,61 +2,58 @@
 
 An attachment is done when its key (source, post_id, position) stands in the table, whatever became of it. What could
 not be had is a row with a status and a reason; `retry` asks again for the temporary ones alone. An address is asked for
-once, however many posts share it. Each picture is verified by a full decode in a thread while others download.
+once, however many posts share it.
+
+Here are the worklist, the rows and the processes; what each of these does is in fetching.py. Hosts are shared out among
+them, so that a host's limits hold whatever their number.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import csv
+import io
+import json
 import os
+import subprocess
+import sys
+import tempfile
+import threading
 import time
-from collections.abc import Coroutine, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
-from operator import itemgetter
-from typing import Any
+from pathlib import Path
+from queue import Empty, Queue
+from typing import IO, Any
 
-from hashtag_photos.http import Fetched, Fetcher, FetchError, Limits, Local, fetcher
-from hashtag_photos.images import ImageError, inspect
-from hashtag_photos.records import Photo, PhotoStatus
+import hashtag_photos
+from hashtag_photos.errors import RunError, StorageError, UsageError
+from hashtag_photos.http import Limits, Local
+from hashtag_photos.images import perceptual_hashes, placeholders
+from hashtag_photos.manners import Manners
+from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
 from hashtag_photos.stages import Progress, silent
-from hashtag_photos.tables import photos_table
+from hashtag_photos.stages.fetching import Job, first_of, read_suspects, work
+from hashtag_photos.stages.worklist import KEY, Worklist, attachments_of, last_statuses, superseded
+from hashtag_photos.tables import PHOTOS, photos_table
 
 PART_ROWS = 2_000
+_HASHED_AT_ONCE = 100
 PART_SECONDS = 30.0  # a crash loses at most this much of what was had
-_READ_ROWS = 2_000
-_OUTCOME = [
-    field.name
-    for field in fields(Photo)
-    if field.name not in ("source", "post_id", "position", "url", "attempt", "fetched_at")
-]
-
-# Attachments still to be had, with what is known for good of their address from other posts. Ordered by a hash of the
-# address: posts that share one come together, and hosts come mixed.
-_OUTSTANDING = """
-    WITH wanted AS (
-        SELECT source, id AS post_id, attachments[i].url AS url, i - 1 AS position
-        FROM (SELECT source, id, attachments, unnest(generate_series(1, len(attachments))) AS i FROM posts)
-    ),
-    settled AS (SELECT * FROM photos WHERE NOT list_contains($again, status)),
-    attempts AS (SELECT source, post_id, position, max(attempt) AS attempt FROM photos_all GROUP BY ALL),
-    known AS (
-        SELECT * FROM photos WHERE NOT list_contains($temporary, status)
-        QUALIFY row_number() OVER (PARTITION BY url ORDER BY fetched_at, post_id, position) = 1
-    )
-    SELECT wanted.*, coalesce(attempts.attempt, 0) + 1 AS attempt,
-        known.* EXCLUDE (source, post_id, position, url, attempt)
-    FROM wanted
-    ANTI JOIN settled USING (source, post_id, position)
-    LEFT JOIN attempts USING (source, post_id, position)
-    LEFT JOIN known ON known.url = wanted.url
-    ORDER BY hash(wanted.url), wanted.url, source, post_id, position
-"""
+MISSING = "missing.csv"
+_MOST_PROCESSES = 4
+_CORES_A_PROCESS = 4  # one fetches more than so many decode
+_ADDRESSES_A_PROCESS = 500  # fewer are not worth a second one's start
+_SHOW_SECONDS = 0.1
+_LAST_WORDS_SECONDS = 5.0
+_CRASHES = 3  # of a share, that no image explains
+_TEMPORARY = [status for status in PhotoStatus if status.temporary]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,116 +70,367 @@ class Downloaded:
         return sum(count for status, count in self.statuses.items() if PhotoStatus(status).temporary)
 
 
-def download(run: Run, *, retry: bool = False, limits: Limits | None = None, progress: Progress = silent) -> Downloaded:
+def download(
+    run: Run,
+    *,
+    retry: bool = False,
+    limits: Limits | None = None,
+    manners: Manners | None = None,
+    stand_ins: str | os.PathLike[str] | None = None,
+    log: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
+) -> Downloaded:
     """Have every attachment that the run hasn't asked for yet; with `retry`, also those that failed for now.
 
-    What can't be had is a row with a status, never an exception. Raises StorageError if the folder can't be written.
+    `stand_ins` is a file of sha256 sums of pictures that stand for removed ones, beside those that are known: such
+    pictures, also those had before, get the status placeholder. `log` is a file to which a line of JSON is added for
+    each request. What can't be had is a row with a status, never an exception, and stands in missing.csv.
+
+    Raises StorageError if the folder can't be written, UsageError if a file of stand-ins can't be read.
     """
-    with run.writing():
-        new = _wait_for(_download(run, retry, limits or Limits(), progress))
-        with run.database() as database:
-            rows = database.execute("SELECT status, count(*) FROM photos GROUP BY status ORDER BY status").fetchall()
-            (attachments,) = database.execute(
-                "SELECT coalesce(sum(len(attachments)), 0)::BIGINT FROM posts"
-            ).fetchall()[0]
-        done = Downloaded(new=new, attachments=attachments, statuses=dict(rows))
-        run.record_stage("download", attachments=done.attachments, statuses=done.statuses)
+    return _download(run, retry, limits or Limits(), manners or Manners(), stand_ins, log, progress)
+
+
+def _download(
+    run: Run,
+    retry: bool,
+    limits: Limits,
+    manners: Manners,
+    stand_ins: str | os.PathLike[str] | None,
+    log: str | os.PathLike[str] | None,
+    progress: Progress,
+    verify: bool = True,
+) -> Downloaded:
+    own = placeholders(Path(stand_ins)) if stand_ins is not None else {}
+    with run.writing(), ExitStack() as stack:
+        if own:
+            run.ask_also(placeholders=[list(each) for each in own.items()])
+        known = placeholders() | dict(run.asked.get("placeholders", ()))
+        changed = _mark_stand_ins(run, known)
+        again = [*(_TEMPORARY if retry else ()), *(() if manners.heed_opt_outs else (PhotoStatus.OPTED_OUT,))]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hashtag-photos-")))
+        worklist = stack.enter_context(Worklist(run, folder, again))
+        if worklist.attachments:
+            parts = _Parts(run, worklist, progress)
+            stack.callback(parts.flush)  # also when interrupted: what was had is kept
+            for address, outcome in worklist.known():
+                parts.add(address, outcome)
+            if worklist.addresses:
+                here = [stack.enter_context(restore(asked).local()) for asked in run.asked.get("sources", ())]
+                incoming = stack.enter_context(run.storage.incoming())
+                logged = stack.enter_context(_log(log))
+                job = Job(
+                    worklist=str(worklist.path),
+                    share=0,
+                    shares=1,
+                    run=run.location,
+                    incoming=str(incoming),
+                    suspects=str(folder / "suspects"),
+                    threads=1,
+                    local=_reach(here),
+                    limits=limits,
+                    manners=manners,
+                    placeholders=known,
+                    log=log is not None,
+                    verify=verify,
+                )
+                _Crew(run, worklist, job, parts, logged).work()
+            parts.flush()
+            changed = True
+        statuses = last_statuses(run)
+        if statuses.keys() - {PhotoStatus.OK} and (changed or not run.storage.exists(MISSING)):
+            _write_missing(run)
+        done = Downloaded(new=worklist.attachments, attachments=attachments_of(run), statuses=statuses)
+        opt_outs = manners.heed_opt_outs and run.stages.get("download", {}).get("opt_outs_heeded", True)
+        run.record_stage("download", attachments=done.attachments, statuses=done.statuses, opt_outs_heeded=opt_outs)
     return done
 
 
-def _wait_for(download: Coroutine[Any, Any, int]) -> int:
-    """Its result, also where an event loop already runs, as in a notebook: then on a thread of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(download)
-    with ThreadPoolExecutor(1) as thread:
-        loop = asyncio.new_event_loop()
-        task = loop.create_task(download)
-        result = thread.submit(loop.run_until_complete, task)
+class _Crew:
+    """The processes of a download, what they say, and what is done when one dies."""
+
+    def __init__(self, run: Run, worklist: Worklist, job: Job, parts: _Parts, log: Callable[[Any], None]) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        useful = min(1 + worklist.addresses // _ADDRESSES_A_PROCESS, worklist.hosts, _MOST_PROCESSES)
+        busy = max(1, cores // _CORES_A_PROCESS) if job.verify else cores
+        shares = min(busy, useful) if run.storage.local else 1
+        worklist.share_out(shares)
+        threads = max(1, cores // shares)
+        limits = replace(job.limits, connections=max(1, job.limits.connections // shares))
+        self._run = run
+        self._worklist = worklist
+        self._parts = parts
+        self._log = log
+        self._jobs = [
+            replace(job, share=share, shares=shares, suspects=f"{job.suspects}-{share}", threads=threads, limits=limits)
+            for share in range(shares)
+        ]
+        self._said: Queue[tuple[int, dict[str, Any] | None]] = Queue(1_000)
+        self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._listeners: list[threading.Thread] = []
+        self._crashes: Counter[tuple[str, int]] = Counter()
+
+    def work(self) -> None:
+        """Have all shares done. Raises StorageError, and RunError if a process dies again and again."""
         try:
-            return result.result()
-        except BaseException:
-            loop.call_soon_threadsafe(task.cancel)
-            raise
+            for job in self._jobs:
+                self._start(job)
+            left = len(self._jobs)
+            while left:
+                try:
+                    share, said = self._said.get(timeout=1)
+                except Empty:
+                    self._parts.flush_if_due()
+                    continue
+                if said is None:
+                    self._died(share)
+                elif "address" in said:
+                    self._parts.add(said.pop("address"), said)
+                elif "request" in said:
+                    self._log(said["request"])
+                elif "bytes" in said:
+                    self._parts.status(share, said["bytes"], said["waiting"])
+                elif "raise" in said:
+                    raise said["raise"]
+                elif "storage" in said:
+                    raise StorageError(said["storage"], subject=said["subject"])
+                else:
+                    left -= 1
         finally:
-            thread.shutdown()
-            loop.close()
+            self._end()
 
+    def _end(self) -> None:
+        """Have the processes leave, and hear what they had still to say."""
+        for process in self._processes.values():
+            _close(process.stdin)
+        last = time.monotonic() + _LAST_WORDS_SECONDS
+        while any(listener.is_alive() for listener in self._listeners) or not self._said.empty():
+            if time.monotonic() > last:
+                for process in self._processes.values():
+                    process.kill()
+            with suppress(Empty):
+                _, said = self._said.get(timeout=0.05)
+                if said and "address" in said:
+                    self._parts.add(said.pop("address"), said)
+        for process in self._processes.values():
+            process.wait()
 
-async def _download(run: Run, retry: bool, limits: Limits, progress: Progress) -> int:
-    with run.database() as database, ExitStack() as stack:
-        temporary = [status.value for status in PhotoStatus if status.temporary]
-        values = {"temporary": temporary, "again": temporary if retry else []}
-        database.execute(f"CREATE TABLE outstanding AS {_OUTSTANDING}", values)
-        total = len(database.table("outstanding"))
-        if not total:
-            return 0
-        rows = database.sql("FROM outstanding").to_arrow_reader(_READ_ROWS)
-        shared = _by_address(row for batch in rows for row in batch.to_pylist())
-        local = _reach([stack.enter_context(restore(asked).local()) for asked in run.asked.get("sources", ())])
-        folder = stack.enter_context(run.storage.incoming())
-        verifiers = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
-        parts = _Parts(run)
-        done = 0
-        progress("download", 0, total)
+    def _start(self, job: Job) -> None:
+        if self._run.storage.local is None:
+            threading.Thread(target=self._work_here, args=[job], daemon=True).start()
+            return
+        package = str(Path(hashtag_photos.__file__).parents[1])
+        paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hashtag_photos.stages.fetching"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,  # Ctrl-C is for this process, which ends the others
+        )
+        self._processes[job.share] = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(job.to_json() + "\n")
+        process.stdin.flush()
+        self._listeners.append(threading.Thread(target=self._listen, args=[job.share, process.stdout], daemon=True))
+        self._listeners[-1].start()
 
-        async def work(fetch: Fetcher) -> None:
-            nonlocal done
-            for url, attachments in shared:  # one iterator for all workers, on one thread
-                outcome = _known(attachments) or await _have(url, fetch, run, verifiers)
-                fetched_at = datetime.now(UTC)
-                for row in attachments:
-                    parts.add(Photo(**_key(row), attempt=row["attempt"], fetched_at=fetched_at, **outcome))
-                done += len(attachments)
-                progress("download", done, total)
+    def _listen(self, share: int, lines: IO[str]) -> None:
+        ended = False
+        with lines:
+            for line in lines:
+                if line.endswith("\n"):  # else it was killed while it spoke
+                    said = json.loads(line)
+                    ended = ended or "end" in said or "storage" in said
+                    self._said.put((share, said))
+        if not ended:
+            self._said.put((share, None))
 
+    def _work_here(self, job: Job) -> None:
+        """In this process, for an object store, whose client may live in this process alone."""
         try:
-            async with fetcher(folder, local, limits) as fetch, asyncio.TaskGroup() as workers:
-                for _ in range(limits.connections):
-                    workers.create_task(work(fetch))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
-        finally:
-            parts.flush()  # also when interrupted: what was had is kept
-    return total
+            asyncio.run(work(job, self._run.storage, lambda said: self._said.put((job.share, said))))
+            self._said.put((job.share, {"end": True}))
+        except BaseException as error:  # noqa: BLE001  whatever it is, the stage is to raise it
+            self._said.put((job.share, {"raise": first_of(error)}))
+
+    def _died(self, share: int) -> None:
+        """A process is gone: start another in its place. An image on which it died twice is not tried again."""
+        process, job = self._processes[share], self._jobs[share]
+        code = process.wait()
+        _close(process.stdin)
+        if code > 0:
+            raise RunError(
+                f"{self._run.location}: a process of the download failed; why stands above. What was had is kept: "
+                "the same command goes on from here",
+                subject=self._run.location,
+            )
+        how = f"signal {-code}"
+        suspects = read_suspects(Path(job.suspects))
+        for address in suspects:
+            self._crashes["address", address] += 1
+            if len(suspects) == 1 and self._crashes["address", address] > 1:
+                reason = f"the process that decoded it was killed twice, by {how}"
+                outcome = {"status": PhotoStatus.BROKEN, "reason": reason, "fetched_at": datetime.now(UTC)}
+                self._parts.add(address, outcome)
+        if not suspects:
+            self._crashes["share", share] += 1
+            if self._crashes["share", share] >= _CRASHES:
+                raise RunError(
+                    f"{self._run.location}: a process of the download was killed {_CRASHES} times, by {how}; is there "
+                    "memory enough? What was had is kept: the same command goes on from here",
+                    subject=self._run.location,
+                )
+        self._worklist.mark_done(self._parts.done())
+        self._jobs[share] = replace(job, threads=1)  # then there is one suspect at a time
+        self._start(self._jobs[share])
 
 
-def _by_address(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    for url, group in groupby(rows, key=itemgetter("url")):
-        yield url, list(group)
+def _close(pipe: IO[str] | None) -> None:
+    with suppress(BrokenPipeError):
+        if pipe:
+            pipe.close()
 
 
-def _known(attachments: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The outcome of this address, if an earlier part of the run already had it through another post."""
-    row = attachments[0]
-    return None if row["status"] is None else {name: row[name] for name in _OUTCOME}
+class _Parts:
+    """Rows on their way into the photos table, a part at a time, and how far they are."""
+
+    def __init__(self, run: Run, worklist: Worklist, progress: Progress) -> None:
+        self._run = run
+        self._worklist = worklist
+        self._progress = progress
+        self._rows: list[tuple[dict[str, Any], bytes | None]] = []
+        self._since = time.monotonic()
+        self._done = bytearray(worklist.addresses + 1)
+        self._count = 0
+        self._begun = time.monotonic()
+        self._shown = 0.0
+        self._received: dict[int, int] = {}
+        self._waiting: dict[int, list[tuple[str, str, float]]] = {}
+        progress("download", 0, worklist.attachments)
+
+    def add(self, address: int, outcome: dict[str, Any]) -> None:
+        """What became of an address, for each attachment that shares it."""
+        if self._done[address]:
+            return  # had by a process that died before it could know that it was heard
+        self._done[address] = 1
+        thumbnail = outcome.pop("thumbnail", None)
+        for attachment in self._worklist.sharing(address):
+            self._rows.append(({**attachment, **outcome}, thumbnail and base64.b64decode(thumbnail)))
+            self._count += 1
+        self.flush_if_due()
+        self._show()
+
+    def done(self) -> Iterator[int]:
+        """The addresses of which is known what became of them."""
+        return (address for address, done in enumerate(self._done) if done)
+
+    def status(self, share: int, received: int, waiting: list[tuple[str, str, float]]) -> None:
+        """What a process received so far, in bytes, and the hosts that it waits for."""
+        self._received[share] = max(received, self._received.get(share, 0))
+        self._waiting[share] = waiting
+        self._show()
+
+    def flush_if_due(self) -> None:
+        """Write a part if there are rows enough, or old ones."""
+        if len(self._rows) >= PART_ROWS or time.monotonic() - self._since > PART_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write a part, of whatever is there."""
+        rows, self._rows, self._since = self._rows, [], time.monotonic()  # once, also if interrupted in the middle
+        photos = []
+        for few in (rows[begin : begin + _HASHED_AT_ONCE] for begin in range(0, len(rows), _HASHED_AT_ONCE)):
+            hashes = iter(perceptual_hashes([thumbnail for _, thumbnail in few if thumbnail]))
+            photos += [{**row, "phash": next(hashes)} if thumbnail else row for row, thumbnail in few]
+        self._run.append("photos", photos_table(photos))
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._shown < _SHOW_SECONDS and self._count < self._worklist.attachments:
+            return
+        self._shown = now
+        received = sum(self._received.values())
+        rate = received / max(now - self._begun, 0.1)
+        waiting = sorted((each for hosts in self._waiting.values() for each in hosts), key=lambda each: each[2])
+        note = ""
+        if waiting:
+            host, why, seconds = waiting[0]
+            more = f", and for {len(waiting) - 1} more" if len(waiting) > 1 else ""
+            note = f"waits {seconds:.0f} s for {host}{more}: {why}"
+        detail = f"{_bytes(rate)}/s, {_bytes(received)}" if received else ""
+        self._progress("download", self._count, self._worklist.attachments, note, detail)
 
 
-def _key(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("source", "post_id", "position", "url")}
+def _bytes(count: float) -> str:
+    """Bytes for people."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-async def _have(url: str, fetch: Fetcher, run: Run, verifiers: ThreadPoolExecutor) -> dict[str, Any]:
-    """The columns of a photo row that depend on its address alone."""
+def _mark_stand_ins(run: Run, known: dict[str, str]) -> bool:
+    """Give pictures that were had, and are now known to stand for removed ones, a new row that says so."""
+    later, rows = _superseded(run), []
+    for batch in run.batches("photos", *PHOTOS.names):
+        places = [place for place, sha256 in enumerate(batch.column("sha256").to_pylist()) if sha256 in known]
+        for row in (batch.slice(place, 1).to_pylist()[0] for place in places):
+            if row["status"] == PhotoStatus.OK and _attempt(row) not in later:
+                reason = known[row["sha256"]]
+                rows.append(row | {"status": PhotoStatus.PLACEHOLDER, "reason": reason, "attempt": row["attempt"] + 1})
+    run.append("photos", photos_table(rows))
+    return bool(rows)
+
+
+def _write_missing(run: Run) -> None:
+    """The list of what could not be had, and why, with whether a retry may help."""
+    columns, later = (*KEY, "url", "status", "reason", "http_status", "attempt"), _superseded(run)
+
+    def fill(file: IO[bytes]) -> None:
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow((*columns, "retry_may_help"))
+        for batch in run.batches("photos", *columns):
+            for row in batch.to_pylist():
+                if row["status"] != PhotoStatus.OK and _attempt(row) not in later:
+                    helps = "yes" if PhotoStatus(row["status"]).temporary else "no"
+                    table.writerow((*map(_cell, row.values()), helps))
+        text.detach()
+
+    run.storage.write(MISSING, fill)
+
+
+def _superseded(run: Run) -> set[tuple[Any, ...]]:
+    return {_attempt(row) for row in superseded(run)}
+
+
+def _attempt(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in (*KEY, "attempt"))
+
+
+@contextmanager
+def _log(path: str | os.PathLike[str] | None) -> Iterator[Callable[[Any], None]]:
+    """Adds lines of JSON to a file, if there is one."""
+    if path is None:
+        yield lambda line: None
+        return
     try:
-        fetched = await fetch.fetch(url)
-    except FetchError as error:
-        return {"status": error.status, "reason": error.reason, "http_status": error.http_status}
-    return await asyncio.get_running_loop().run_in_executor(verifiers, _keep, run, fetched)
+        with Path(path).open("a", encoding="utf-8") as file:
+
+            def add(line: Any) -> None:
+                file.write(json.dumps(line) + "\n")
+
+            yield add
+    except OSError as error:
+        raise UsageError(
+            f"{path}: the log can't be written ({error.strerror}): name another file with --log", subject=path
+        ) from error
 
 
-def _keep(run: Run, fetched: Fetched) -> dict[str, Any]:
-    """Verify what was fetched, and store it if it is an image."""
-    outcome: dict[str, Any] = {name: getattr(fetched, name) for name in ("sha256", "size", "http_status", "final_url")}
-    try:
-        with fetched.path.open("rb") as file:
-            image = inspect(file)
-    except ImageError as error:
-        fetched.path.unlink()
-        return {**outcome, "status": error.status, "reason": error.reason}
-    run.storage.adopt(fetched.path, run.image_path(fetched.sha256, image.format))
-    return {**outcome, "status": PhotoStatus.OK, **asdict(image)}
+def _cell(value: Any) -> Any:
+    """A value that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "@", "\t", "\r", "-")) else value
 
 
 def _reach(locals_: list[Local]) -> Local:
@@ -191,21 +439,3 @@ def _reach(locals_: list[Local]) -> Local:
         files=tuple(folder for each in locals_ for folder in each.files),
         routes={origin: base for each in locals_ for origin, base in each.routes.items()},
     )
-
-
-class _Parts:
-    """Rows on their way into the photos table, a part at a time."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._rows: list[Photo] = []
-        self._since = time.monotonic()
-
-    def add(self, photo: Photo) -> None:
-        self._rows.append(photo)
-        if len(self._rows) >= PART_ROWS or time.monotonic() - self._since > PART_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        rows, self._rows, self._since = self._rows, [], time.monotonic()  # once, also if interrupted in the middle
-        self._run.append("photos", photos_table(rows))

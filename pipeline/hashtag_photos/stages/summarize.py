@@ -9,7 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,7 +20,7 @@ import pyarrow as pa
 from hashtag_photos.errors import RunError
 from hashtag_photos.estimate import wilson
 from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
-from hashtag_photos.records import Incomplete
+from hashtag_photos.records import Incomplete, PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
 from hashtag_photos.stages.classify import scores_path
@@ -28,7 +31,51 @@ if TYPE_CHECKING:
     import pandas
 
 NOT_ASKED = "not_asked_yet"
+LOCAL_FILE, NO_HOST, NO_TIME = "(a local file)", "(no host)", "(no time)"  # with a space, as no host has one
+_MISSING = (*(status.value for status in PhotoStatus if status is not PhotoStatus.OK), NOT_ASKED)
+_HOSTS_IN_JSON = 20
+_WORDINGS = 10  # of the reasons of one status; what else servers and decoders say counts as "other reasons"
 _COLUMN_NAMES = {"low": "low_95", "high": "high_95"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_ANSWERS = {
+    f"the server answered {each.value}": f"the server answered {each.value} {each.phrase}" for each in HTTPStatus
+}
+
+# Host: from the scheme to the path, without user and port. What has blanks or control characters there is no host.
+_HOST = (
+    r"^\s*[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?"
+    r"(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]|[^/?#:@\[\]\\\pZ\p{Cc}]+)(?::[^/?#]*)?(?:[/?#]|$)"
+)
+# A reason up to where it tells of the one attachment: which host, how many bytes or seconds. An answer counts by its
+# number, since what stands beside it is the server's to choose.
+_WORDING = (
+    r"^(?:can't be (?:decoded|read): |Cannot connect to host \S+ ssl:\S+ \[)?(?:\[Errno -?\d+\] )?"
+    r"([^:(\[\]]+?)(?: for \d+ s)?(?:[:(\[\]]|$)"
+)
+
+# What became of all attachments, those not asked for yet among them, counted by all that coverage is told by.
+_OUTCOMES = f"""
+    CREATE TABLE outcomes AS
+    WITH wanted AS (
+        SELECT source, id AS post_id, unnest(attachments).url AS url,
+            generate_subscripts(attachments, 1) - 1 AS position,
+            coalesce(strftime(created_at, '%Y-%m-%d'), '{NO_TIME}') AS day
+        FROM posts
+    ),
+    located AS (SELECT * EXCLUDE (url), url ILIKE 'file:%' AS local, regexp_extract(url, $host, 1) AS host FROM wanted)
+    SELECT
+        coalesce(status, '{NOT_ASKED}') AS status,
+        CASE WHEN http_status <> 200 THEN 'the server answered ' || http_status
+            ELSE left(trim(regexp_extract(
+                regexp_replace(coalesce(reason, ''), '^port [0-9]+', 'a port that'), $wording, 1
+            )), 100) END AS wording,
+        CASE WHEN local THEN '{LOCAL_FILE}' WHEN length(host) BETWEEN 1 AND 253 THEN lower(host)
+            ELSE '{NO_HOST}' END AS host,
+        day,
+        count(*) AS attachments
+    FROM located LEFT JOIN photos USING (source, post_id, position)
+    GROUP BY ALL
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +114,33 @@ class SourceTally:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """What there was, what could be had, and what not, by reason. Repeats are the same post standing there again.
+class CoverageOf:
+    """What could be had of the attachments with one reason, of one host, or of the posts of one day."""
 
-    Posts without time include those that state an impossible or uncertain one.
+    value: str
+    attachments: int
+    had: int
+    missing: dict[str, int]
+
+    @property
+    def share(self) -> float | None:
+        """The share of attachments that could be had."""
+        return self.had / self.attachments if self.attachments else None
+
+    @property
+    def not_had(self) -> int:
+        """How many are missing, for whatever reason."""
+        return self.attachments - self.had
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """What there was, what could be had, and what not. Repeats are the same post standing there again.
+
+    Posts without time include those that state an impossible or uncertain one. `missing` is by status. `reasons` are a
+    status and its wording ("gone: the server answered 404 Not Found"), the most frequent first, `hosts` those of the
+    attachments' addresses, the one with most attachments first, `days` (UTC) those of the posts: the attachments of
+    each of the three add up to all.
     """
 
     posts: int
@@ -87,11 +157,56 @@ class Coverage:
     missing: dict[str, int]
     images: int
     images_not_classified: int
+    reasons: tuple[CoverageOf, ...]
+    hosts: tuple[CoverageOf, ...]
+    days: tuple[CoverageOf, ...]
 
     @property
     def share(self) -> float | None:
         """The share of attachments that could be had."""
         return self.had / self.attachments if self.attachments else None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All of it by reason, host and day as plain rows, each with its denominator, as in coverage.csv."""
+        whole = CoverageOf(value="", attachments=self.attachments, had=self.had, missing=self.missing)
+        groups = {"all": (whole,), "reason": self.reasons, "host": self.hosts, "day": self.days}
+        return [
+            {
+                "by": by,
+                "value": each.value,
+                "attachments": each.attachments,
+                "had": each.had,
+                "share": each.share,
+                **{status: each.missing.get(status, 0) for status in _MISSING},
+            }
+            for by, members in groups.items()
+            for each in members
+        ]
+
+    def to_csv(self) -> str:
+        """All of it by reason, host and day as CSV."""
+        return _as_csv(self.rows())
+
+    def facts(self) -> dict[str, Any]:
+        """All of it for tally.json. There can be thousands of hosts: only the 20 with most missing are in it."""
+
+        def plain(groups: Iterable[CoverageOf]) -> list[dict[str, Any]]:
+            return [asdict(each) | {"share": each.share} for each in groups]
+
+        facts = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "hosts"}
+        return facts | {
+            "incomplete": [asdict(each) for each in self.incomplete],
+            "share": self.share,
+            "reasons": plain(self.reasons),
+            "hosts_in_all": len(self.hosts),
+            "hosts_with_most_missing": plain(most_missing(self.hosts, _HOSTS_IN_JSON)),
+            "days": plain(self.days),
+        }
+
+
+def most_missing(groups: Iterable[CoverageOf], count: int) -> list[CoverageOf]:
+    """Those that miss the most attachments, `count` at most, none that misses none."""
+    return sorted((each for each in groups if each.not_had), key=lambda each: (-each.not_had, each.value))[:count]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +270,10 @@ class Tally:
 
     def to_json(self) -> str:
         """All of it as JSON."""
-        facts = asdict(self)
-        facts["coverage"]["share"] = self.coverage.share
+        facts = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name in ("classes", "sources", "days"):
+            facts[name] = [asdict(each) for each in facts[name]]
+        facts["coverage"] = self.coverage.facts()
         facts["interval"] = "95 % Wilson score interval of the raw share; errors of the classifier are not in it"
         return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
@@ -164,17 +281,27 @@ class Tally:
         """The classes as CSV; `by_source` for each source."""
         rows = self.rows_by_source() if by_source else self.rows()
         names = [*(each.name for each in fields(SourceTally)), "collected_completely"]
-        columns = [_COLUMN_NAMES.get(name, name) for name in names] if by_source else rows[0]
-        text = io.StringIO()
-        table = csv.DictWriter(text, list(columns), lineterminator="\n")
-        table.writeheader()
-        for row in rows:
-            table.writerow({name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()})
-        return text.getvalue()
+        return _as_csv(rows, [_COLUMN_NAMES.get(name, name) for name in names] if by_source else None)
+
+
+def _as_csv(rows: list[dict[str, Any]], columns: Iterable[str] | None = None) -> str:
+    """Rows as CSV; text that a spreadsheet would take for a formula gets an apostrophe in front."""
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, str) and value.startswith(_FORMULA):
+            return f"'{value}"
+        return f"{value:.6f}" if isinstance(value, float) else value
+
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(columns or rows[0]), lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        table.writerow({name: cell(value) for name, value in row.items()})
+    return text.getvalue()
 
 
 def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None = None) -> Tally:
-    """The tally of a run, written to `report/` as tally.json, tally.csv, tally-by-source.csv and photos.csv.
+    """The tally of a run, written to `report/`: tally.json, tally.csv, tally-by-source.csv, coverage.csv, photos.csv.
 
     By default of the model and label set that the run was first classified with; that of others goes to a folder of its
     own below `report/`. Files that already hold just this are left alone. Raises RunError if nothing was classified.
@@ -207,6 +334,7 @@ def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None 
         run.storage.update(f"{folder}/tally.json", tally.to_json().encode())
         run.storage.update(f"{folder}/tally.csv", tally.to_csv().encode())
         run.storage.update(f"{folder}/tally-by-source.csv", tally.to_csv(by_source=True).encode())
+        run.storage.update(f"{folder}/coverage.csv", tally.coverage.to_csv().encode())
         run.storage.update(f"{folder}/photos.csv", photos)
     return tally
 
@@ -298,21 +426,19 @@ def _by_source(database: duckdb.DuckDBPyConnection, labels: list[str]) -> tuple[
 
 
 def _coverage(run: Run, database: duckdb.DuckDBPyConnection) -> Coverage:
-    posts, reposting, without, timeless, wrong_times, attachments = _row(
+    posts, reposting, without, timeless, wrong_times = _row(
         database,
         """SELECT count(*), count(*) FILTER (repost_of IS NOT NULL), count(*) FILTER (len(attachments) = 0),
-        count(*) FILTER (created_at IS NULL), count(*) FILTER (time_problem IS NOT NULL),
-        coalesce(sum(len(attachments)), 0)::BIGINT FROM posts""",
+        count(*) FILTER (created_at IS NULL), count(*) FILTER (time_problem IS NOT NULL) FROM posts""",
     )
-    statuses = dict(database.execute("SELECT status, count(*) FROM photos GROUP BY status ORDER BY status").fetchall())
+    database.execute(_OUTCOMES, {"host": _HOST, "wording": _WORDING})
+    (whole,) = _coverage_by(database, "''") or (_coverage_of("", {}),)
     images, not_classified = _row(
         database,
         """SELECT count(DISTINCT sha256), count(DISTINCT sha256) FILTER (sha256 NOT IN (SELECT sha256 FROM scores))
         FROM photos WHERE status = 'ok'""",
     )
     collected = run.stages.get("collect", {})
-    not_asked = attachments - sum(statuses.values())
-    had = statuses.pop("ok", 0)
     return Coverage(
         posts=posts,
         posts_reposting=reposting,
@@ -323,12 +449,45 @@ def _coverage(run: Run, database: duckdb.DuckDBPyConnection) -> Coverage:
         lines_rejected=collected.get("rejected", 0),
         collected_completely=collected.get("complete", False) and not incomplete(run),
         incomplete=incomplete(run),
-        attachments=attachments,
-        had=had,
-        missing=statuses | ({NOT_ASKED: not_asked} if not_asked else {}),
+        attachments=whole.attachments,
+        had=whole.had,
+        missing=whole.missing,
         images=images,
         images_not_classified=not_classified,
+        reasons=_reasons(database),
+        hosts=tuple(sorted(_coverage_by(database, "host"), key=lambda each: (-each.attachments, each.value))),
+        days=tuple(sorted(_coverage_by(database, "day"), key=lambda each: (each.value == NO_TIME, each.value))),
     )
+
+
+def _coverage_by(database: duckdb.DuckDBPyConnection, column: str) -> list[CoverageOf]:
+    counted: dict[str, dict[str, int]] = defaultdict(dict)
+    for value, status, count in database.execute(
+        f"SELECT {column}, status, sum(attachments)::BIGINT FROM outcomes GROUP BY ALL"
+    ).fetchall():
+        counted[value][status] = count
+    return [_coverage_of(value, counts) for value, counts in counted.items()]
+
+
+def _reasons(database: duckdb.DuckDBPyConnection) -> tuple[CoverageOf, ...]:
+    counted: Counter[tuple[str, str]] = Counter()
+    wordings: Counter[str] = Counter()
+    for status, wording, count in database.execute(
+        """SELECT status, wording, sum(attachments)::BIGINT AS count FROM outcomes
+        GROUP BY ALL ORDER BY count DESC, status, wording"""
+    ).fetchall():
+        wordings[status] += 1
+        known = _ANSWERS.get(wording, wording) if wordings[status] <= _WORDINGS else "other reasons"
+        counted[status, f"{status}: {known}" if known else status] += count
+    rows = [_coverage_of(value, {status: count}) for (status, value), count in counted.items()]
+    return tuple(sorted(rows, key=lambda each: (-each.attachments, each.value)))
+
+
+def _coverage_of(value: str, counts: Mapping[str, int]) -> CoverageOf:
+    """From attachments by status; what was not asked for yet comes last."""
+    missing = {status: counts[status] for status in sorted(counts, key=lambda each: (each == NOT_ASKED, each))}
+    had = missing.pop(PhotoStatus.OK.value, 0)
+    return CoverageOf(value=value, attachments=had + sum(missing.values()), had=had, missing=missing)
 
 
 def incomplete(run: Run) -> tuple[Incomplete, ...]:

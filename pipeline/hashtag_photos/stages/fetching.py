@@ -1,0 +1,368 @@
+"""What a process of the download stage does with its share of the hosts: fetch, verify, keep, tell what became of it.
+
+It is a process of its own so that several cores can be used, and so that a decoder that crashes on a stranger's bytes
+takes nothing else with it. It is told its job by one line of JSON on standard input, whose end tells it to stop, and
+answers with lines of JSON on standard output. It reads no tables and imports nothing heavy: about 40 MB each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import mmap
+import os
+import sqlite3
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from hashtag_photos.errors import StorageError
+from hashtag_photos.http import Fetched, Fetcher, FetchError, Limits, Local, Request, fetcher
+from hashtag_photos.images import ImageError, inspect
+from hashtag_photos.manners import Manners
+from hashtag_photos.records import PhotoStatus, image_path
+from hashtag_photos.storage import Storage
+
+_OPEN_HOSTS = 256  # hosts that are being visited or waited for at a time
+_READ_ROWS = 64
+_UNSETTLED = 384  # images that may wait to be made durable, or to be looked at
+_SETTLED_AT_ONCE = 128
+_SETTLE_SECONDS = 0.5
+_STATUS_SECONDS = 0.25
+_LEAVE_SECONDS = 5.0
+_CELL = struct.Struct("<q")
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A share of the work: the hosts of `share` in the worklist, and how they are to be visited.
+
+    `suspects` is a file in which the addresses stand whose images are being decoded at this moment: who sees the
+    process crash finds them there. Where not `verify`, bytes are kept as they come: for measurements alone.
+    """
+
+    worklist: str
+    share: int
+    shares: int
+    run: str
+    incoming: str
+    suspects: str
+    threads: int
+    local: Local
+    limits: Limits
+    manners: Manners
+    placeholders: dict[str, str] = field(default_factory=dict)
+    log: bool = False
+    verify: bool = True
+
+    def to_json(self) -> str:
+        """As one line."""
+        facts = asdict(self)
+        facts["local"] = {"files": [str(each) for each in self.local.files], "routes": dict(self.local.routes)}
+        return json.dumps(facts)
+
+
+def job_from_json(line: str) -> Job:
+    """The job that a line states."""
+    facts = json.loads(line)
+    local = Local(files=tuple(map(Path, facts["local"]["files"])), routes=facts["local"]["routes"])
+    limits = Limits(**{**facts["limits"], "ports": tuple(facts["limits"]["ports"])})
+    return Job(**{**facts, "local": local, "limits": limits, "manners": Manners(**facts["manners"])})
+
+
+async def work(job: Job, storage: Storage, emit: Emit) -> None:
+    """Do a job; every address of the share ends in an outcome that is emitted, images among them once they are durable.
+
+    Cancelled, it still tells of what it had. Raises StorageError if the run folder can't be written.
+    """
+
+    def log(request: Request) -> None:
+        emit({"request": {**asdict(request), "time": request.time.isoformat()}})
+
+    with (
+        closing(sqlite3.connect(f"{Path(job.worklist).as_uri()}?mode=ro", uri=True)) as worklist,
+        ThreadPoolExecutor(job.threads) as verifiers,
+        ThreadPoolExecutor(1) as settling,
+        _suspects(job) as decoding,
+    ):
+        keeper = _Keeper(storage, settling, emit)
+        async with fetcher(
+            Path(job.incoming),
+            job.local,
+            job.limits,
+            job.manners,
+            elsewhere=job.shares,
+            name=f"{job.share}-",
+            log=log if job.log else None,
+        ) as fetch:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    reporting = tasks.create_task(_report(fetch, emit))
+                    keeping = tasks.create_task(keeper.run())
+                    await _visit_all(job, worklist, _Hand(job, fetch, keeper, verifiers, decoding, emit))
+                    keeper.finish()
+                    await keeping
+                    reporting.cancel()
+            except asyncio.CancelledError:
+                keeper.leave()
+                raise
+            emit(_status(fetch))
+
+
+async def _visit_all(job: Job, worklist: sqlite3.Connection, hand: _Hand) -> None:
+    """Visit the hosts of a share, the largest first, and some hundred of them at a time."""
+    open_hosts = asyncio.Semaphore(_OPEN_HOSTS)
+
+    async def visit(host: int, addresses: int) -> None:
+        try:
+            left = _addresses(worklist, host)
+            async with asyncio.TaskGroup() as hands:
+                for _ in range(min(job.manners.connections_per_host, addresses)):
+                    hands.create_task(hand.take(left))
+        finally:
+            open_hosts.release()
+
+    hosts = worklist.execute(
+        "SELECT id, addresses FROM host WHERE share = ? ORDER BY addresses DESC, name", [job.share]
+    ).fetchall()
+    async with asyncio.TaskGroup() as visits:
+        for host, addresses in hosts:
+            await open_hosts.acquire()
+            visits.create_task(visit(host, addresses))
+
+
+@dataclass(frozen=True)
+class _Hand:
+    """What is done with an address: fetch it, look at what came, hand it to be kept."""
+
+    job: Job
+    fetch: Fetcher
+    keeper: _Keeper
+    verifiers: ThreadPoolExecutor
+    decoding: _Suspects
+    emit: Emit
+
+    async def take(self, addresses: Iterator[tuple[int, str]]) -> None:
+        """Do so with each that is left of a host; several hands share one list."""
+        for number, url in addresses:
+            try:
+                fetched = await self.fetch.fetch(url)
+            except FetchError as error:
+                what = {"status": error.status, "reason": error.reason, "http_status": error.http_status}
+                self.emit({"address": number, **_now(), **what})
+                continue
+            await self.keeper.room()
+            if self.job.verify:
+                look = asyncio.get_running_loop().run_in_executor
+                seen = await look(self.verifiers, _look, self.job, fetched, number, self.decoding)
+            else:
+                seen = _look(self.job, fetched, number, self.decoding)
+            self.keeper.keep(number, *seen)
+
+
+async def _report(fetch: Fetcher, emit: Emit) -> None:
+    while True:
+        await asyncio.sleep(_STATUS_SECONDS)
+        emit(_status(fetch))
+
+
+def _addresses(worklist: sqlite3.Connection, host: int) -> Iterator[tuple[int, str]]:
+    """The addresses of a host, read a few at a time: nobody has all of them in memory."""
+    last = -1
+    while rows := worklist.execute(
+        "SELECT id, url FROM address WHERE host = ? AND id > ? AND NOT done ORDER BY id LIMIT ?",
+        [host, last, _READ_ROWS],
+    ).fetchall():
+        yield from rows
+        last = rows[-1][0]
+
+
+def _look(
+    job: Job, fetched: Fetched, number: int, decoding: _Suspects
+) -> tuple[dict[str, Any], tuple[Path, str] | None]:
+    """What fetched bytes are, and, if they are an image that is wanted, the file and where it is to stand."""
+    outcome: dict[str, Any] = {name: getattr(fetched, name) for name in ("sha256", "size", "http_status", "final_url")}
+    outcome |= _now()
+    try:
+        if fetched.sha256 in job.placeholders:
+            raise ImageError(PhotoStatus.PLACEHOLDER, job.placeholders[fetched.sha256])
+        if not job.verify:
+            return {**outcome, "status": PhotoStatus.OK}, (fetched.path, image_path(fetched.sha256, "BYTES"))
+        with fetched.path.open("rb") as file, decoding.on(number):
+            image = inspect(file)
+    except ImageError as error:
+        fetched.path.unlink()
+        return {**outcome, "status": error.status, "reason": error.reason}, None
+    facts = {**asdict(image), "thumbnail": base64.b64encode(image.thumbnail).decode()}
+    return {**outcome, "status": PhotoStatus.OK, **facts}, (fetched.path, image_path(fetched.sha256, image.format))
+
+
+def _now() -> dict[str, str]:
+    return {"fetched_at": datetime.now(UTC).isoformat()}
+
+
+def _status(fetch: Fetcher) -> dict[str, Any]:
+    return {"bytes": fetch.received, "waiting": list(fetch.waiting())}
+
+
+class _Keeper:
+    """Images on their way into the run folder, many at a time: one wait for the disk is enough for all.
+
+    An outcome is told only once its image is durable.
+    """
+
+    def __init__(self, storage: Storage, thread: ThreadPoolExecutor, emit: Emit) -> None:
+        self._storage = storage
+        self._thread = thread
+        self._emit = emit
+        self._files: list[tuple[Path, str]] = []
+        self._outcomes: list[dict[str, Any]] = []
+        self._settling: list[dict[str, Any]] = []
+        self._adopted: Future[None] | None = None
+        self._room = asyncio.Semaphore(_UNSETTLED)
+        self._enough = asyncio.Event()
+        self._finished = asyncio.Event()
+
+    async def room(self) -> None:
+        """Wait until there is room for one more."""
+        await self._room.acquire()
+
+    def keep(self, number: int, outcome: dict[str, Any], file: tuple[Path, str] | None) -> None:
+        """Have an outcome told, once its file, if it has one, is durable."""
+        if file is None:
+            self._room.release()
+            self._emit({"address": number, **outcome})
+        else:
+            self._files.append(file)
+            self._outcomes.append({"address": number, **outcome})
+            if len(self._files) >= _SETTLED_AT_ONCE:
+                self._enough.set()
+
+    async def run(self) -> None:
+        """Make durable what comes, until `finish`."""
+        while self._files or not self._finished.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), _SETTLE_SECONDS)
+            self._enough.clear()
+            await self._settle()
+
+    async def _settle(self) -> None:
+        files, self._files = self._files, []
+        self._settling, self._outcomes = self._outcomes, []
+        if files:
+            self._adopted = self._thread.submit(self._storage.adopt, files)
+            await asyncio.wrap_future(self._adopted)
+        for outcome in self._settling:
+            self._room.release()
+            self._emit(outcome)
+        self._settling = []
+
+    def leave(self) -> None:
+        """Make durable what is there, and tell it, at once: everything else was cancelled."""
+        self._thread.submit(self._storage.adopt, self._files).result()  # behind the one that may be under way
+        adopted = self._adopted
+        durable = adopted is not None and not adopted.cancelled() and adopted.exception() is None
+        for outcome in (*(self._settling if durable else ()), *self._outcomes):
+            self._emit(outcome)
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+        self._finished.set()
+        self._enough.set()
+
+
+class _Suspects:
+    """Cells of a file, one for each image being decoded, that outlive a crash."""
+
+    def __init__(self, cells: mmap.mmap, threads: int) -> None:
+        self._cells = cells
+        self._free: SimpleQueue[int] = SimpleQueue()
+        for cell in range(threads):
+            self._free.put(cell * _CELL.size)
+
+    @contextmanager
+    def on(self, number: int) -> Iterator[None]:
+        """While an address's image is decoded. Address numbers begin with 1."""
+        cell = self._free.get()
+        _CELL.pack_into(self._cells, cell, number)
+        try:
+            yield
+        finally:
+            _CELL.pack_into(self._cells, cell, 0)
+            self._free.put(cell)
+
+
+@contextmanager
+def _suspects(job: Job) -> Iterator[_Suspects]:
+    size = _CELL.size * job.threads
+    Path(job.suspects).write_bytes(bytes(size))
+    with Path(job.suspects).open("r+b") as file, mmap.mmap(file.fileno(), size) as cells:
+        yield _Suspects(cells, job.threads)
+
+
+def read_suspects(path: Path) -> list[int]:
+    """The addresses whose images were being decoded when the process died."""
+    return [number for (number,) in _CELL.iter_unpack(path.read_bytes()) if number]
+
+
+def main() -> None:
+    """The process."""
+    job = job_from_json(sys.stdin.readline())
+
+    out, lock = sys.stdout, threading.Lock()
+
+    def emit(message: dict[str, Any]) -> None:
+        with lock:
+            out.write(json.dumps(message) + "\n")
+            if "bytes" in message:
+                out.flush()
+
+    async def until_told() -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+
+        def leave_when_told() -> None:
+            sys.stdin.read()  # ends when the stage ends, killed or not
+            loop.call_soon_threadsafe(task.cancel)
+            time.sleep(_LEAVE_SECONDS)
+            os._exit(1)
+
+        threading.Thread(target=leave_when_told, daemon=True).start()
+        await work(job, Storage(job.run), emit)
+
+    try:
+        asyncio.run(until_told())
+        emit({"end": True})
+    except asyncio.CancelledError:
+        pass
+    except BaseException as error:
+        error = first_of(error)
+        if not isinstance(error, StorageError):
+            raise error from None
+        emit({"storage": str(error), "subject": str(error.subject)})
+    with suppress(BrokenPipeError):
+        out.flush()
+    os._exit(0)  # threads that wait for a name server are waited for by nobody
+
+
+def first_of(error: BaseException) -> BaseException:
+    """The error that a group of errors began with."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+if __name__ == "__main__":
+    main()

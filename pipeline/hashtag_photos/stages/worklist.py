@@ -1,0 +1,193 @@
+"""What is left to download, on disk: addresses by host, and the attachments that share each.
+
+Tables are read a few rows at a time and put into a temporary SQLite file, so that memory doesn't grow with the run.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hashtag_photos.http import host_of
+from hashtag_photos.records import PhotoStatus
+from hashtag_photos.run import Run
+from hashtag_photos.tables import PHOTOS
+
+KEY = ("source", "post_id", "position")
+#: columns of a photo that its address alone decides
+OUTCOME = tuple(name for name in PHOTOS.names if name not in (*KEY, "url", "attempt"))
+
+_SCHEMA = """
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = OFF;
+    CREATE TABLE tried (source, post_id, position, attempt, status, PRIMARY KEY (source, post_id, position))
+        WITHOUT ROWID;
+    CREATE TABLE wanted (source, post_id, position, stated, url);
+    CREATE TABLE host (id INTEGER PRIMARY KEY, name, addresses, share);
+    CREATE TABLE address (id INTEGER PRIMARY KEY, host, url, done DEFAULT 0);
+    CREATE TABLE attachment (address, source, post_id, position, url, attempt);
+"""
+_SORT = """
+    DELETE FROM wanted WHERE EXISTS (SELECT 1 FROM tried
+        WHERE (tried.source, tried.post_id, tried.position) = (wanted.source, wanted.post_id, wanted.position)
+        AND tried.status NOT IN (SELECT value FROM json_each('{again}')));
+    CREATE INDEX wanted_url ON wanted (url);
+    CREATE TABLE distinct_url AS SELECT url, host_of(url) AS host FROM wanted GROUP BY url;
+    INSERT INTO host (name, addresses) SELECT host, count(*) FROM distinct_url GROUP BY host;
+    INSERT INTO address (host, url) SELECT host.id, url FROM distinct_url JOIN host ON host.name = distinct_url.host;
+    DROP TABLE distinct_url;
+    CREATE UNIQUE INDEX address_url ON address (url);
+    CREATE INDEX address_host ON address (host, id);
+    INSERT INTO attachment SELECT address.id, source, post_id, position, stated, coalesce(tried.attempt, 0) + 1
+        FROM wanted JOIN address USING (url) LEFT JOIN tried USING (source, post_id, position);
+    DROP TABLE wanted;
+    DROP TABLE tried;
+    CREATE INDEX attachment_address ON attachment (address);
+"""
+
+
+class Worklist:
+    """The attachments of a run that are to be asked for: those never asked, and those whose status is in `again`."""
+
+    def __init__(self, run: Run, folder: Path, again: Collection[PhotoStatus]) -> None:
+        self.path = folder / "worklist.sqlite"
+        self._run = run
+        self._database = sqlite3.connect(self.path)
+        self._database.executescript(_SCHEMA)
+        self._database.create_function("host_of", 1, host_of, deterministic=True)
+        if again or _asked_for(run) < attachments_of(run):
+            self._read(again)
+        self.attachments = self._one("SELECT count(*) FROM attachment")
+
+    def __enter__(self) -> Worklist:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    @property
+    def addresses(self) -> int:
+        """How many are still to be asked for. They are numbered from 1."""
+        return self._one("SELECT count(*) FROM address WHERE NOT done")
+
+    @property
+    def hosts(self) -> int:
+        """Of how many hosts the addresses are."""
+        return self._one("SELECT count(*) FROM host")
+
+    def known(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Addresses whose outcome is known for good from another post that was had before; they are then done."""
+        for batch in self._run.batches("photos", "url", *OUTCOME):
+            places: dict[str, int] = {}
+            statuses = batch.column("status").to_pylist()
+            for place, (url, status) in enumerate(zip(batch.column("url").to_pylist(), statuses, strict=True)):
+                if not PhotoStatus(status).temporary:
+                    places.setdefault(_asked_as(url), place)
+            found = self._database.execute(
+                "SELECT id, url FROM address WHERE NOT done AND url IN (SELECT value FROM json_each(?))",
+                [json.dumps(list(places))],
+            ).fetchall()
+            for number, url in found:
+                yield number, batch.slice(places[url], 1).select(OUTCOME).to_pylist()[0]
+            self.mark_done(number for number, _ in found)
+
+    def share_out(self, shares: int) -> None:
+        """Give each host to one of so many shares, about the same number of addresses to each."""
+        loads = [(0, share) for share in range(shares)]
+        given = []
+        for host, addresses in self._database.execute("SELECT id, addresses FROM host ORDER BY addresses DESC, name"):
+            load, share = heapq.heappop(loads)
+            heapq.heappush(loads, (load + addresses, share))
+            given.append((share, host))
+        with self._database:
+            self._database.executemany("UPDATE host SET share = ? WHERE id = ?", given)
+
+    def sharing(self, address: int) -> list[dict[str, Any]]:
+        """The attachments that share an address, as the columns of their rows that it doesn't decide."""
+        names = (*KEY, "url", "attempt")
+        found = self._database.execute(f"SELECT {', '.join(names)} FROM attachment WHERE address = ?", [address])
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def mark_done(self, addresses: Iterable[int]) -> None:
+        """Have addresses left out by whoever reads the list from now on."""
+        with self._database:
+            self._database.executemany("UPDATE address SET done = 1 WHERE id = ?", ((each,) for each in addresses))
+
+    def _read(self, again: Collection[PhotoStatus]) -> None:
+        with self._database:
+            columns = (*KEY, "attempt", "status")
+            for batch in self._run.batches("photos", *columns):  # an attempt stands behind the one before it
+                self._database.executemany("INSERT OR REPLACE INTO tried VALUES (?, ?, ?, ?, ?)", _rows(batch))
+            for batch in self._run.batches("posts", "source", "id", "attachments"):
+                self._database.executemany("INSERT INTO wanted VALUES (?, ?, ?, ?, ?)", _attachments(batch))
+        self._database.executescript(_SORT.format(again=json.dumps(sorted(again))))
+
+    def _one(self, query: str) -> int:
+        return int(self._database.execute(query).fetchone()[0])
+
+
+def attachments_of(run: Run) -> int:
+    """How many attachments the posts of a run have."""
+    return sum(
+        pc.sum(batch.column("attachments").value_lengths()).as_py() or 0
+        for batch in run.batches("posts", "attachments")
+    )
+
+
+def last_statuses(run: Run) -> dict[str, int]:
+    """How many attachments stand at each status after their last attempt."""
+    counts: Counter[str] = Counter()
+    for batch in run.batches("photos", "status"):
+        counts.update(batch.column("status").to_pylist())
+    counts.subtract(row["status"] for row in superseded(run))
+    return {status: count for status, count in sorted(counts.items()) if count}
+
+
+def superseded(run: Run) -> Iterator[Mapping[str, Any]]:
+    """Attempts after which there was another: their keys, attempts and statuses."""
+    last: dict[tuple[Any, ...], int] = {}
+    for batch in run.batches("photos", *KEY, "attempt"):
+        if _highest(batch) > 1:
+            last |= {row[:3]: row[3] for row in _rows(batch) if row[3] > 1}
+    if last:
+        columns = (*KEY, "attempt", "status")
+        for batch in run.batches("photos", *columns):
+            for row in _rows(batch):
+                if row[3] < last.get(row[:3], 0):
+                    yield dict(zip(columns, row, strict=True))
+
+
+def _asked_for(run: Run) -> int:
+    """How many attachments were asked for at least once."""
+    return sum(batch.column("attempt").to_pylist().count(1) for batch in run.batches("photos", "attempt"))
+
+
+def _highest(photos: pa.RecordBatch) -> int:
+    return int(pc.max(photos.column("attempt")).as_py() or 0)
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _attachments(posts: pa.RecordBatch) -> Iterator[tuple[str, str, int, str, str]]:
+    lists = posts.column("attachments")
+    urls = iter(lists.flatten().field("url").to_pylist())
+    columns = (posts.column("source").to_pylist(), posts.column("id").to_pylist(), lists.value_lengths().to_pylist())
+    for source, post, length in zip(*columns, strict=True):
+        for position in range(length):
+            url = next(urls)
+            yield source, post, position, url, _asked_as(url)
+
+
+def _asked_as(url: str) -> str:
+    """The part of an address that a server sees."""
+    return url.partition("#")[0] if url.startswith("http") else url
