@@ -204,6 +204,10 @@ def test_each_make_variable_is_an_option_of_the_same_name() -> None:
     assert shlex.split(several)[1:] == shlex.split(
         "run --hashtag myNYPD --keep-authors --max-wait 60 --source mastodon:mastodon.social,x"
     )
+    download = make("CONTACT=me@example.org", "RATE=5", "PORTS=8080", "IGNORE_OPT_OUTS=1", "LOG=l", "PLACEHOLDERS=p")
+    assert shlex.split(download)[1:] == shlex.split(
+        "run --contact me@example.org --ignore-opt-outs --log l --placeholders p --ports 8080 --rate 5"
+    )
     assert make("PYTHON=python3", "LABLES=x").endswith("run --lables 'x'"), "a misspelt one is not left out in silence"
 
 

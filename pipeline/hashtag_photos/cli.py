@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -90,6 +90,33 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 RunFolder = Annotated[str | None, typer.Option("--run", help="The run folder. Default: runs/NAME.", show_default=False)]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run folder.", show_default=False)]
 Retry = Annotated[bool, typer.Option("--retry", help="Ask again for what failed for now (time-outs, server errors).")]
+Contact = Annotated[
+    str | None,
+    typer.Option(
+        envvar="HASHTAG_PHOTOS_CONTACT",
+        help="An e-mail or web address that servers are told, in the User-Agent, for questions.",
+        show_default=False,
+    ),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(help="Requests a second to one host at most. Default: 30.", show_default=False, min=0.001),
+]
+Ports = Annotated[
+    str | None,
+    typer.Option(help="Ports to download from, beside 80 and 443, divided by commas.", show_default=False),
+]
+IgnoreOptOuts = Annotated[
+    bool,
+    typer.Option("--ignore-opt-outs", help="Download also what servers ask machines to leave alone (X-Robots-Tag)."),
+]
+Placeholders = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file of sha256 sums: pictures that say 'removed', to be left out of the counts.", show_default=False
+    ),
+]
+Log = Annotated[Path | None, typer.Option(help="A file to add a line of JSON to for each request.", show_default=False)]
 
 
 @app.command()
@@ -111,6 +138,12 @@ def run(
     device: Device = "auto",
     run: RunFolder = None,
     retry: Retry = False,
+    contact: Contact = None,
+    rate: Rate = None,
+    ports: Ports = None,
+    ignore_opt_outs: IgnoreOptOuts = False,
+    placeholders: Placeholders = None,
+    log: Log = None,
 ) -> None:
     """All of it: collect, download, classify, summarize, report.
 
@@ -121,6 +154,7 @@ def run(
     from hashtag_photos.stages.classify import check_question, question
 
     given = _given(hashtag, source, since, until, posts, format, columns, files, images)
+    asked_for = _asked_for(retry, max_wait, contact, rate, ports, ignore_opt_outs, placeholders, log)
     folder = Run(run or _default_folder(hashtag, posts, images))
     sources = _sources(folder, given)
     classifier = _classifier(folder, sources, model, labels, device)
@@ -144,7 +178,7 @@ def run(
             _remember(folder, sources, classifier)
             for go_on in collecting:
                 _say_collected(go_on())
-            _download(folder, retry, progress)
+            _download(folder, asked_for, progress)
             _classify(folder, classifier, progress)
     _finish(folder, None, None)
 
@@ -181,11 +215,22 @@ def collect(
 
 
 @app.command()
-def download(run: RunArgument, retry: Retry = False) -> None:
+def download(
+    run: RunArgument,
+    retry: Retry = False,
+    max_wait: MaxWait = None,
+    contact: Contact = None,
+    rate: Rate = None,
+    ports: Ports = None,
+    ignore_opt_outs: IgnoreOptOuts = False,
+    placeholders: Placeholders = None,
+    log: Log = None,
+) -> None:
     """Stage 2: the posts' attachments into the run folder, each with what became of it."""
+    asked_for = _asked_for(retry, max_wait, contact, rate, ports, ignore_opt_outs, placeholders, log)
     folder = _existing(run)
     with bars() as progress:
-        done = _download(folder, retry, progress)
+        done = _download(folder, asked_for, progress)
     _say_missing(folder, done)
 
 
@@ -202,13 +247,13 @@ def classify(run: RunArgument, model: Model = None, labels: Labels = None, devic
 
 @app.command()
 def summarize(run: RunArgument, model: Model = None, labels: Labels = None) -> None:
-    """Stage 4: the tally, as a table here and as tally.json, tally.csv and photos.csv in the run's report folder."""
+    """Stage 4: the tally, as a table here, and as tally.json and CSV files in the run's report folder."""
     folder = _existing(run)
     with bars() as progress:
         progress("summarize", 0, None)
         tally = _tally(folder, model, labels)
     show(tally)
-    tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, photos.csv")
+    tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, coverage.csv, photos.csv")
 
 
 @app.command()
@@ -264,6 +309,38 @@ def _given(
     if images is not None:
         given.append(sources.folder(images))
     return given
+
+
+def _asked_for(
+    retry: bool,
+    max_wait: float | None,
+    contact: str | None,
+    rate: float | None,
+    ports: str | None,
+    ignore_opt_outs: bool,
+    placeholders: Path | None,
+    log: Path | None,
+) -> dict[str, Any]:
+    """What the download stage is asked, beside its run. Nonsense is said before anything is done."""
+    from hashtag_photos.http import Limits
+    from hashtag_photos.images import placeholders as read_placeholders
+    from hashtag_photos.manners import Manners
+
+    more = [port.strip() for port in (ports or "").split(",") if port.strip()]
+    if not all(port.isdecimal() and 0 < int(port) < 65536 for port in more):
+        raise UsageError(f"--ports {ports!r} is not of the form 8080,8443")
+    if placeholders is not None:
+        read_placeholders(placeholders)
+    stated = {"rate_per_host": rate, "max_wait": max_wait, "contact": contact or None}
+    try:
+        manners = Manners(
+            heed_opt_outs=not ignore_opt_outs,
+            **{name: value for name, value in stated.items() if value is not None},  # type: ignore[arg-type]
+        )
+    except ValueError as error:
+        raise UsageError(f"--contact: {error}") from None
+    limits = Limits(ports=(*Limits().ports, *map(int, more)))
+    return {"retry": retry, "limits": limits, "manners": manners, "placeholders": placeholders, "log": log}
 
 
 def _columns(columns: str | None) -> dict[str, str]:
@@ -433,12 +510,17 @@ def _say_collected(done: Collected) -> None:
         tell(f"INCOMPLETE {each.source}: {each.reason}")
 
 
-def _download(folder: Run, retry: bool, progress: Progress) -> Downloaded:
+def _download(folder: Run, asked_for: dict[str, Any], progress: Progress) -> Downloaded:
+    from hashtag_photos.stages.download import MISSING
     from hashtag_photos.stages.download import download as stage
 
-    done = stage(folder, retry=retry, progress=progress)
+    done = stage(folder, **asked_for, progress=progress)
     had = done.statuses.get("ok", 0)
-    tell(f"download   {nothing_or(done.new, 'attachment')} asked for, {had:,} of {done.attachments:,} had in all")
+    others = sum(done.statuses.values()) - had
+    where = f"; the others: {shown_path(f'{folder.location}/{MISSING}')}" if others else ""
+    tell(
+        f"download   {nothing_or(done.new, 'attachment')} asked for, {had:,} of {done.attachments:,} had in all{where}"
+    )
     return done
 
 
@@ -474,7 +556,7 @@ def _finish(folder: Run, model: str | None, labels: str | None) -> None:
         progress("report", 0, None)
         page = write_report(folder, tally)
     show(tally)
-    tell(f"\nreport     {shown_path(page)}  (beside it tally.json, tally.csv, photos.csv)")
+    tell(f"\nreport     {shown_path(page)}  (beside it tally.json, tally.csv, coverage.csv, photos.csv)")
     _say_next(folder, tally)
 
 

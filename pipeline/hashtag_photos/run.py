@@ -4,12 +4,13 @@
       run.json                    what was asked, versions, models and label sets used, counts per stage
       authors.key                 what pseudonyms of authors are made with; not to be handed on
       rejected.csv                what sources held that could not be read as posts
+      missing.csv                 attachments that could not be had, and why
       posts/part-*.parquet        one row per post
       photos/part-*.parquet       one row per attachment and attempt
       images/ab/abcd….jpg         the bytes as served, named by sha256
       embeddings/<model>/part-*.parquet
       scores/<model>/<labels>.parquet
-      report/                     report.html, tally.json, tally.csv, photos.csv
+      report/                     report.html, tally.json, tally.csv, coverage.csv, photos.csv
 
 Making a Run touches nothing: the folder appears with the first thing written. "Done" is a key that stands in a table.
 It knows the folder's layout, and nothing of how a row comes about.

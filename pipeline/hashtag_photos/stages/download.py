@@ -33,7 +33,8 @@ from typing import IO, Any
 import hashtag_photos
 from hashtag_photos.errors import RunError, StorageError, UsageError
 from hashtag_photos.http import Limits, Local
-from hashtag_photos.images import perceptual_hashes, placeholders
+from hashtag_photos.images import perceptual_hashes
+from hashtag_photos.images import placeholders as read_placeholders
 from hashtag_photos.manners import Manners
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
@@ -76,19 +77,19 @@ def download(
     retry: bool = False,
     limits: Limits | None = None,
     manners: Manners | None = None,
-    stand_ins: str | os.PathLike[str] | None = None,
+    placeholders: str | os.PathLike[str] | None = None,
     log: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> Downloaded:
     """Have every attachment that the run hasn't asked for yet; with `retry`, also those that failed for now.
 
-    `stand_ins` is a file of sha256 sums of pictures that stand for removed ones, beside those that are known: such
+    `placeholders` is a file of sha256 sums of pictures that stand for removed ones, beside those that are known: such
     pictures, also those had before, get the status placeholder. `log` is a file to which a line of JSON is added for
     each request. What can't be had is a row with a status, never an exception, and stands in missing.csv.
 
-    Raises StorageError if the folder can't be written, UsageError if a file of stand-ins can't be read.
+    Raises StorageError if the folder can't be written, UsageError if that file can't be read.
     """
-    return _download(run, retry, limits or Limits(), manners or Manners(), stand_ins, log, progress)
+    return _download(run, retry, limits or Limits(), manners or Manners(), placeholders, log, progress)
 
 
 def _download(
@@ -96,17 +97,17 @@ def _download(
     retry: bool,
     limits: Limits,
     manners: Manners,
-    stand_ins: str | os.PathLike[str] | None,
+    placeholders: str | os.PathLike[str] | None,
     log: str | os.PathLike[str] | None,
     progress: Progress,
     verify: bool = True,
 ) -> Downloaded:
-    own = placeholders(Path(stand_ins)) if stand_ins is not None else {}
+    own = read_placeholders(Path(placeholders)) if placeholders is not None else {}
     with run.writing(), ExitStack() as stack:
         if own:
             run.ask_also(placeholders=[list(each) for each in own.items()])
-        known = placeholders() | dict(run.asked.get("placeholders", ()))
-        changed = _mark_stand_ins(run, known)
+        known = read_placeholders() | dict(run.asked.get("placeholders", ()))
+        changed = _mark_placeholders(run, known)
         again = [*(_TEMPORARY if retry else ()), *(() if manners.heed_opt_outs else (PhotoStatus.OPTED_OUT,))]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hashtag-photos-")))
         worklist = stack.enter_context(Worklist(run, folder, again))
@@ -138,7 +139,11 @@ def _download(
             parts.flush()
             changed = True
         statuses = last_statuses(run)
-        if statuses.keys() - {PhotoStatus.OK} and (changed or not run.storage.exists(MISSING)):
+        changed = changed or statuses != run.stages.get("download", {}).get(
+            "statuses"
+        )  # it was killed before it said so
+        listed = run.storage.exists(MISSING)
+        if (changed and listed) or (not listed and statuses.keys() - {PhotoStatus.OK}):
             _write_missing(run)
         done = Downloaded(new=worklist.attachments, attachments=attachments_of(run), statuses=statuses)
         opt_outs = manners.heed_opt_outs and run.stages.get("download", {}).get("opt_outs_heeded", True)
@@ -212,6 +217,8 @@ class _Crew:
                 _, said = self._said.get(timeout=0.05)
                 if said and "address" in said:
                     self._parts.add(said.pop("address"), said)
+                elif said and "request" in said:
+                    self._log(said["request"])
         for process in self._processes.values():
             process.wait()
 
@@ -233,8 +240,9 @@ class _Crew:
         self._processes[job.share] = process
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(job.to_json() + "\n")
-        process.stdin.flush()
+        with suppress(BrokenPipeError):  # it may be killed before it listens
+            process.stdin.write(job.to_json() + "\n")
+            process.stdin.flush()
         self._listeners.append(threading.Thread(target=self._listen, args=[job.share, process.stdout], daemon=True))
         self._listeners[-1].start()
 
@@ -370,7 +378,7 @@ def _bytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _mark_stand_ins(run: Run, known: dict[str, str]) -> bool:
+def _mark_placeholders(run: Run, known: dict[str, str]) -> bool:
     """Give pictures that were had, and are now known to stand for removed ones, a new row that says so."""
     later, rows = _superseded(run), []
     for batch in run.batches("photos", *PHOTOS.names):

@@ -313,8 +313,13 @@ def _suspects(job: Job) -> Iterator[_Suspects]:
 
 
 def read_suspects(path: Path) -> list[int]:
-    """The addresses whose images were being decoded when the process died."""
-    return [number for (number,) in _CELL.iter_unpack(path.read_bytes()) if number]
+    """The addresses whose images were being decoded when the process died; they are told once."""
+    try:
+        cells = path.read_bytes()
+    except FileNotFoundError:  # it was killed before it began
+        return []
+    path.unlink()
+    return [number for (number,) in _CELL.iter_unpack(cells) if number]
 
 
 def main() -> None:
