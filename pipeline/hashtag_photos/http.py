@@ -19,7 +19,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -38,11 +38,15 @@ if TYPE_CHECKING:
 
 _PRODUCT = "hashtag-photos"
 _READ_AHEAD = 1 << 15  # bytes a connection may hold while others are served
+_LONGEST_REASON = 300
 _ASCII = "".join(map(chr, range(33, 127)))
-_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052; where 64:ff9b:1::/48 embeds what, its network alone knows
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 section 2.4: all that IANA hands out
-# IETF protocol assignments (RFC 6890) and the 6to4 relays of old (RFC 7526), which `ipaddress` counts as global
-_IPV4_SPECIAL = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
+# IETF protocol assignments (RFC 6890), the 6to4 relays of old (RFC 7526) and what Azure's machines are told their
+# secrets by, all of which `ipaddress` counts as global
+_IPV4_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
+# directives of X-Robots-Tag that have a colon of their own
+_VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,8 @@ class FetchError(Exception):
     """Why an address could not be had: a status, and a reason in words."""
 
     def __init__(self, status: PhotoStatus, reason: str, http_status: int | None = None) -> None:
+        # a server's words may be of any length, move the cursor, or be no text at all
+        reason = "".join(letter if letter.isprintable() else "\ufffd" for letter in reason[:_LONGEST_REASON])
         super().__init__(reason)
         self.status = status
         self.reason = reason
@@ -126,6 +132,14 @@ class Request:
     reason: str | None
 
 
+@dataclass
+class _Seen:
+    """What was seen of an answer, whatever became of it."""
+
+    http_status: int | None = None
+    size: int = 0
+
+
 class _BlockedAddressError(OSError):
     """Raised at the moment of connecting; aiohttp wraps it. One text for all, so that a name with several bad addresses
     still ends as this error and not as a list of different ones."""
@@ -143,7 +157,7 @@ def is_public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv4Address):
         return ip.is_global and not ip.is_multicast and not any(ip in network for network in _IPV4_SPECIAL)
     embedded = ip.ipv4_mapped or ip.sixtofour
-    if any(ip in network for network in _NAT64):
+    if ip in _NAT64:
         embedded = ipaddress.IPv4Address(ip.packed[-4:])
     if embedded is not None:
         return is_public(str(embedded))
@@ -151,11 +165,15 @@ def is_public(address: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host of an address as a door has it: lower case, without port; empty if there is none."""
+    """The host of an address as a door has it: lower case, in ASCII, without port; empty if there is none."""
     try:
-        return (urlsplit(url).hostname or "").rstrip(".")
+        host = urlsplit(url).hostname or ""
     except ValueError:
         return ""
+    if not host.isascii():
+        with suppress(UnicodeError):
+            host = host.encode("idna").decode()
+    return host.rstrip(".")
 
 
 class Fetcher:
@@ -228,19 +246,18 @@ class Fetcher:
 
     async def _logged(self, asked: str, url: str, hop: int, seconds: float) -> Fetched | str:
         """`_request`, with a line in the log."""
+        seen = _Seen()
         if self._log is None:
-            return await self._request(asked, url, seconds)
-        moment, begun, before = datetime.now(UTC), time.monotonic(), self.received
-        http_status, status, reason = None, "ok", None
+            return await self._request(asked, url, seconds, seen)
+        moment, begun = datetime.now(UTC), time.monotonic()
+        status, reason = "ok", None
         try:
-            answer = await self._request(asked, url, seconds)
-            if isinstance(answer, Fetched):
-                http_status = answer.http_status
-            else:
+            answer = await self._request(asked, url, seconds, seen)
+            if not isinstance(answer, Fetched):
                 status, reason = "redirect", f"to {answer}"
             return answer
         except FetchError as error:
-            http_status, status, reason = error.http_status, error.status.value, error.reason
+            status, reason = error.status.value, error.reason
             raise
         finally:
             self._log(
@@ -249,27 +266,29 @@ class Fetcher:
                     url=url,
                     hop=hop,
                     seconds=round(time.monotonic() - begun, 6),
-                    http_status=http_status,
-                    size=self.received - before,
+                    http_status=seen.http_status,
+                    size=seen.size,
                     status=status,
                     reason=reason,
                 )
             )
 
-    async def _request(self, asked: str, url: str, seconds: float) -> Fetched | str:
+    async def _request(self, asked: str, url: str, seconds: float, seen: _Seen) -> Fetched | str:
         """One request: the file, or the address that it is redirected to."""
         import aiohttp
+        from aiohttp.http_exceptions import ContentEncodingError
 
         try:
             async with (
                 asyncio.timeout(max(seconds, 0)),
                 self._session.get(asked, allow_redirects=False) as response,
             ):
+                seen.http_status = response.status
                 location = response.headers.get("Location")
                 if response.status in (301, 302, 303, 307, 308) and location:
                     # as browsers do: whatever bytes a server puts there, those outside ASCII are percent-encoded
                     return urljoin(url, quote(location.encode("utf-8", "surrogateescape"), safe=_ASCII))
-                return await self._receive(response, url)
+                return await self._receive(response, url, seen)
         except FetchError:
             raise
         except TimeoutError:
@@ -278,8 +297,15 @@ class Fetcher:
             raise NoAnswerError(PhotoStatus.UNREACHABLE, f"no safe connection: {_words(error)}") from None
         except ValueError:  # aiohttp.InvalidURL among them, and names that are no host names
             raise FetchError(PhotoStatus.BAD_ADDRESS, "not an address that can be asked") from None
-        except aiohttp.ClientPayloadError:
-            raise NoAnswerError(PhotoStatus.INTERRUPTED, "the connection ended before the file did") from None
+        except aiohttp.ClientPayloadError as error:
+            undone = isinstance(error.__cause__, ContentEncodingError)
+            what = "what came is not packed as stated" if undone else "the connection ended before the file did"
+            raise NoAnswerError(PhotoStatus.INTERRUPTED, what) from None
+        except aiohttp.ClientResponseError as error:
+            what = f"not an answer in HTTP: {' '.join(error.message.split())}"
+            raise NoAnswerError(PhotoStatus.UNREACHABLE, what) from None
+        except aiohttp.ServerDisconnectedError:
+            raise NoAnswerError(PhotoStatus.UNREACHABLE, "the server ended the connection without an answer") from None
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(getattr(error, "os_error", error), _BlockedAddressError):
                 raise FetchError(PhotoStatus.BLOCKED, "leads to an address that is not public") from None
@@ -293,7 +319,8 @@ class Fetcher:
         except ValueError:
             raise FetchError(PhotoStatus.BAD_ADDRESS, "not an address that can be asked") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            what = f"{parts.scheme}: addresses are not asked" if parts.scheme else "no address"
+            known = parts.scheme in ("", "http", "https")
+            what = "no address with a host" if known else f"{parts.scheme}: addresses are not asked"
             raise FetchError(PhotoStatus.BAD_ADDRESS, what)
         if parts.username is not None or parts.password is not None:
             raise FetchError(PhotoStatus.BLOCKED, "has a user name or password in the address")
@@ -305,13 +332,14 @@ class Fetcher:
             raise FetchError(PhotoStatus.BLOCKED, f"port {port} is not {allowed}")
         return url
 
-    async def _receive(self, response: aiohttp.ClientResponse, url: str) -> Fetched:
+    async def _receive(self, response: aiohttp.ClientResponse, url: str, seen: _Seen) -> Fetched:
         self._refuse_by_headers(response)
         digest, size, sink = hashlib.sha256(), 0, self._files.make()
         try:
             with sink:
                 async for chunk in response.content.iter_any():
                     size += len(chunk)
+                    seen.size = size
                     self.received += len(chunk)
                     if size > self._limits.max_bytes:
                         raise FetchError(PhotoStatus.TOO_LARGE, _too_many(self._limits.max_bytes), response.status)
@@ -434,11 +462,9 @@ def _opted_out(headers: Mapping[str, str]) -> str | None:
     for value in headers.getall("X-Robots-Tag", ()):  # type: ignore[attr-defined]
         meant = True
         for directive in value.lower().split(","):
-            robot, colon, rest = directive.rpartition(":")
-            if colon and rest.strip() in ("noai", "noimageai"):
+            robot, colon, rest = directive.strip().partition(":")
+            if colon and robot not in _VALUED and not any(map(str.isspace, robot.strip())):  # a date has a comma
                 meant, directive = robot.strip() in ("*", _PRODUCT), rest
-            elif colon and robot.strip() not in ("unavailable_after", "max-snippet", "max-image-preview"):
-                meant = robot.strip() in ("*", _PRODUCT)
             if meant and directive.strip() in ("noai", "noimageai"):
                 return f"X-Robots-Tag: {value}"
     if headers.get("TDM-Reservation", "").strip() == "1":
@@ -458,7 +484,7 @@ def _seconds_to_wait(headers: Mapping[str, str]) -> float | None:
 def _moment(stated: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(stated)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

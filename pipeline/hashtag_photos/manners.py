@@ -156,14 +156,14 @@ class Door:
         self._failures, self._counted_at = self._failures + 1, now
         if self._failures == 1:
             self._failing_since = begun
-        told = failure.retry_after
+        told = failure.retry_after or None  # "wait for 0 s" says nothing of when it will do better
         pauses = self._failures - (1 if failure.asked_to_wait else _PROBE_AFTER)
         if told is None and pauses >= 0:
-            told = min(manners.backoff * 2**pauses, _LONGEST_PAUSE) * random.uniform(0.75, 1.25)
+            told = min(manners.backoff * 2 ** min(pauses, 60), _LONGEST_PAUSE) * random.uniform(0.75, 1.25)
         if told is None:
             return
         self.rests_until = max(self.rests_until, now + told)
-        waits = manners.max_wait if failure.retry_after is not None else manners.patience
+        waits = manners.max_wait if failure.retry_after else manners.patience
         if self.rests_until - self._failing_since > waits:
             self._given_up = GivenUpError(failure, now - self._failing_since)
 

@@ -132,10 +132,12 @@ def bars() -> Iterator[Progress]:
             return Text(f"{speed:,.1f}/s" if speed and task.total > 1 else "", style="progress.data.speed")
 
     tasks: dict[str, TaskID] = {}
+    width = _console().width
+    bar = 24 if width >= 120 else 8
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=bar),
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
@@ -148,6 +150,9 @@ def bars() -> Iterator[Progress]:
         def progress(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
             if stage not in tasks:
                 tasks[stage] = shown.add_task(stage, total=total, note="", detail="")
+            room = width - bar - 35 - len(f"{done}/{total}") - len(detail)  # a note gives way, never a count
+            if len(note) > room:
+                note = f"{note[: max(room - 1, 0)]}…"
             shown.update(tasks[stage], completed=done, total=total, note=escape(note), detail=detail)
 
         yield progress

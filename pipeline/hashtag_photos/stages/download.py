@@ -213,7 +213,7 @@ class _Crew:
             if time.monotonic() > last:
                 for process in self._processes.values():
                     process.kill()
-            with suppress(Empty):
+            with suppress(Empty, StorageError):  # which is raised by the last flush, if the disk is still full
                 _, said = self._said.get(timeout=0.05)
                 if said and "address" in said:
                     self._parts.add(said.pop("address"), said)
@@ -354,7 +354,11 @@ class _Parts:
         for few in (rows[begin : begin + _HASHED_AT_ONCE] for begin in range(0, len(rows), _HASHED_AT_ONCE)):
             hashes = iter(perceptual_hashes([thumbnail for _, thumbnail in few if thumbnail]))
             photos += [{**row, "phash": next(hashes)} if thumbnail else row for row, thumbnail in few]
-        self._run.append("photos", photos_table(photos))
+        try:
+            self._run.append("photos", photos_table(photos))
+        except StorageError:
+            self._rows = rows + self._rows  # there may be room for them in the end
+            raise
 
     def _show(self) -> None:
         now = time.monotonic()
@@ -423,17 +427,27 @@ def _log(path: str | os.PathLike[str] | None) -> Iterator[Callable[[Any], None]]
     if path is None:
         yield lambda line: None
         return
+
+    def broken(error: OSError) -> UsageError:
+        what = f"{path}: the log can't be written ({error.strerror}): name another file with --log, or none"
+        return UsageError(what, subject=path)
+
     try:
-        with Path(path).open("a", encoding="utf-8") as file:
-
-            def add(line: Any) -> None:
-                file.write(json.dumps(line) + "\n")
-
-            yield add
+        file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115  an error here is another than one in the body
     except OSError as error:
-        raise UsageError(
-            f"{path}: the log can't be written ({error.strerror}): name another file with --log", subject=path
-        ) from error
+        raise broken(error) from error
+
+    def add(line: Any) -> None:
+        try:
+            file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise broken(error) from error
+
+    try:
+        yield add
+    finally:
+        with suppress(OSError):  # said already, by who wrote to it
+            file.close()
 
 
 def _cell(value: Any) -> Any:

@@ -340,7 +340,8 @@ def main() -> None:
 
         def leave_when_told() -> None:
             sys.stdin.read()  # ends when the stage ends, killed or not
-            loop.call_soon_threadsafe(task.cancel)
+            with suppress(RuntimeError):  # it has just ended
+                loop.call_soon_threadsafe(task.cancel)
             time.sleep(_LEAVE_SECONDS)
             os._exit(1)
 
@@ -354,6 +355,8 @@ def main() -> None:
         pass
     except BaseException as error:
         error = first_of(error)
+        if isinstance(error, BrokenPipeError):  # nobody listens any more: the stage was killed
+            os._exit(0)
         if not isinstance(error, StorageError):
             raise error from None
         emit({"storage": str(error), "subject": str(error.subject)})

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hashtag_photos.errors import StorageError
 from hashtag_photos.http import host_of
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
@@ -61,10 +62,18 @@ class Worklist:
         self.path = folder / "worklist.sqlite"
         self._run = run
         self._database = sqlite3.connect(self.path)
-        self._database.executescript(_SCHEMA)
         self._database.create_function("host_of", 1, host_of, deterministic=True)
-        if again or _asked_for(run) < attachments_of(run):
-            self._read(again)
+        try:
+            self._database.executescript(_SCHEMA)
+            if again or _asked_for(run) < attachments_of(run):
+                self._read(again)
+        except sqlite3.OperationalError as error:
+            self._database.close()
+            raise StorageError(
+                f"{folder}: the list of what is left to download can't be kept here ({error}); name a folder with room "
+                "for temporary files in TMPDIR",
+                subject=folder,
+            ) from error
         self.attachments = self._one("SELECT count(*) FROM attachment")
 
     def __enter__(self) -> Worklist:
