@@ -1,3 +1,4 @@
+import ctypes
 import errno
 import os
 import signal
@@ -5,10 +6,12 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 
+from hashtag_photos import storage
 from hashtag_photos.errors import StorageError
 from hashtag_photos.records import image_path
 from hashtag_photos.run import Run
@@ -58,6 +61,95 @@ def test_bytes_and_name_are_synced_in_this_order(tmp_path: Path, monkeypatch: py
     (tmp_path / "incoming").write_bytes(b"2")
     Storage(tmp_path).adopt([(tmp_path / "incoming", "y")])
     assert order == ["file", "rename", "dir"] * 2
+
+
+class Recorder:
+    """The order of what is done to a disk: a fake libc, and the syncing and renaming of `os`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path, code: int | None = 0) -> None:
+        self.order: list[tuple[str, str]] = []
+        sync, replace = os.fsync, os.replace
+
+        def name(fd: int) -> str:
+            return str(Path(f"/proc/self/fd/{fd}").readlink().relative_to(root))
+
+        def fsync(fd: int) -> None:
+            self.order.append(("fsync", name(fd)))
+            sync(fd)
+
+        def renamed(file: str, target: str) -> None:
+            self.order.append(("rename", str(Path(target).relative_to(root))))
+            replace(file, target)
+
+        def syncfs(fd: int) -> int:
+            self.order.append(("syncfs", ""))
+            name(fd)  # raises unless it is of this file system
+            if code:
+                ctypes.set_errno(errno.EIO)
+            return code or 0
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "replace", renamed)
+        monkeypatch.setattr(storage, "_LIBC", SimpleNamespace(**({} if code is None else {"syncfs": syncfs})))
+
+
+def incoming(folder: Path, count: int) -> list[tuple[Path, str]]:
+    """Files to be moved in, each into a folder of its own."""
+    folder.mkdir()
+    files = [(folder / str(number), f"images/{number:02}/{number}.jpg") for number in range(count)]
+    for file, _ in files:
+        file.write_bytes(file.name.encode() * 10)
+    return files
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="names open files by /proc")
+@pytest.mark.parametrize("code", [0, None])
+@pytest.mark.parametrize("count", [3, 40])
+def test_of_many_files_none_is_seen_before_all_bytes_are_synced_and_none_is_told_before_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, code: int | None
+) -> None:
+    """Of many at once by one syncfs, where there is one; else, and of few, by an fsync for each file and folder."""
+    files = incoming(tmp_path / "in", count)
+    recorder = Recorder(monkeypatch, tmp_path, code)
+    Storage(tmp_path).adopt(files)
+    kinds = [kind for kind, _ in recorder.order]
+    first, last = kinds.index("rename"), len(kinds) - kinds[::-1].index("rename")
+    assert kinds[first:last] == ["rename"] * count
+    assert {name for _, name in recorder.order[first:last]} == {relative for _, relative in files}
+    if count >= 8 and code == 0:
+        assert kinds[:first] == kinds[last:] == ["syncfs"]
+    else:
+        assert [name for _, name in recorder.order[:first]] == [f"in/{number}" for number in range(count)]
+        names = {name for _, name in recorder.order[last:]}
+        assert names >= {f"images/{number:02}" for number in range(count)}
+        assert "images" in names, "folders are new, and their names are in it"
+    assert all((tmp_path / relative).read_bytes() == file.name.encode() * 10 for file, relative in files)
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_what_could_not_be_synced_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = incoming(tmp_path / "in", 40)
+    Recorder(monkeypatch, tmp_path, -1)
+    with pytest.raises(StorageError, match="Input/output error"):
+        Storage(tmp_path).adopt(files)
+    assert not (tmp_path / "images").exists()
+
+
+def test_of_the_same_bytes_one_file_stays_and_a_damaged_one_is_replaced(tmp_path: Path) -> None:
+    files = incoming(tmp_path / "in", 12)
+    same = tmp_path / "in/same"
+    same.write_bytes(files[0][0].read_bytes())
+    (tmp_path / "images/03").mkdir(parents=True)
+    (tmp_path / "images/03/3.jpg").write_bytes(b"")
+    Storage(tmp_path).adopt([*files, (same, files[0][1])])
+    assert sorted(path.name for path in (tmp_path / "images").rglob("*.jpg")) == sorted(f"{n}.jpg" for n in range(12))
+    assert (tmp_path / "images/03/3.jpg").read_bytes() == b"3" * 10
+    before = (tmp_path / "images/00/0.jpg").stat()
+    same.write_bytes(b"0" * 10)
+    Storage(tmp_path).adopt([(same, files[0][1])])
+    after = (tmp_path / "images/00/0.jpg").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns), "it was left as it stood"
+    assert not same.exists()
 
 
 def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:

@@ -548,4 +548,4 @@ def _too_many(max_bytes: int) -> str:
 
 
 def _words(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -173,6 +173,7 @@ class _Crew:
         self._said: Queue[tuple[int, dict[str, Any] | None]] = Queue(1_000)
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._listeners: list[threading.Thread] = []
+        self._here: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
         self._crashes: Counter[tuple[str, int]] = Counter()
 
     def work(self) -> None:
@@ -208,11 +209,17 @@ class _Crew:
         """Have the processes leave, and hear what they had still to say."""
         for process in self._processes.values():
             _close(process.stdin)
+        if self._here:
+            loop, task = self._here
+            with suppress(RuntimeError):  # it has ended
+                loop.call_soon_threadsafe(task.cancel)
         last = time.monotonic() + _LAST_WORDS_SECONDS
         while any(listener.is_alive() for listener in self._listeners) or not self._said.empty():
             if time.monotonic() > last:
                 for process in self._processes.values():
                     process.kill()
+                if self._here:
+                    break  # a thread can't be killed; it waits for a name server, and then ends
             with suppress(Empty, StorageError):  # which is raised by the last flush, if the disk is still full
                 _, said = self._said.get(timeout=0.05)
                 if said and "address" in said:
@@ -224,7 +231,8 @@ class _Crew:
 
     def _start(self, job: Job) -> None:
         if self._run.storage.local is None:
-            threading.Thread(target=self._work_here, args=[job], daemon=True).start()
+            self._listeners.append(threading.Thread(target=self._work_here, args=[job], daemon=True))
+            self._listeners[-1].start()
             return
         package = str(Path(hashtag_photos.__file__).parents[1])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -259,11 +267,21 @@ class _Crew:
 
     def _work_here(self, job: Job) -> None:
         """In this process, for an object store, whose client may live in this process alone."""
+
+        def say(said: dict[str, Any]) -> None:
+            self._said.put((job.share, said))
+
+        async def until_told() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._here = asyncio.get_running_loop(), task
+            await work(job, self._run.storage, say)
+
         try:
-            asyncio.run(work(job, self._run.storage, lambda said: self._said.put((job.share, said))))
-            self._said.put((job.share, {"end": True}))
+            asyncio.run(until_told())
+            say({"end": True})
         except BaseException as error:  # noqa: BLE001  whatever it is, the stage is to raise it
-            self._said.put((job.share, {"raise": first_of(error)}))
+            say({"raise": first_of(error)})
 
     def _died(self, share: int) -> None:
         """A process is gone: start another in its place. An image on which it died twice is not tried again."""

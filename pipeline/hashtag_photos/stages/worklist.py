@@ -61,6 +61,7 @@ class Worklist:
     def __init__(self, run: Run, folder: Path, again: Collection[PhotoStatus]) -> None:
         self.path = folder / "worklist.sqlite"
         self._run = run
+        self._again = again
         self._database = sqlite3.connect(self.path)
         self._database.create_function("host_of", 1, host_of, deterministic=True)
         try:
@@ -94,11 +95,12 @@ class Worklist:
 
     def known(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Addresses whose outcome is known for good from another post that was had before; they are then done."""
-        for batch in self._run.batches("photos", "url", *OUTCOME):
+        columns = (*KEY, "attempt", "url", "status")
+        later = {tuple(row[name] for name in columns[:4]) for row in superseded(self._run)}
+        for batch in self._run.batches("photos", *columns[:5], *OUTCOME):
             places: dict[str, int] = {}
-            statuses = batch.column("status").to_pylist()
-            for place, (url, status) in enumerate(zip(batch.column("url").to_pylist(), statuses, strict=True)):
-                if not PhotoStatus(status).temporary:
+            for place, (*attempt, url, status) in enumerate(_rows(batch.select(columns))):
+                if not PhotoStatus(status).temporary and status not in self._again and tuple(attempt) not in later:
                     places.setdefault(_asked_as(url), place)
             found = self._database.execute(
                 "SELECT id, url FROM address WHERE NOT done AND url IN (SELECT value FROM json_each(?))",
