@@ -10,9 +10,9 @@ of which the default manners hold. Theirs is in an environment of its own (build
 settings that were its best here. Both are timed from the first request that the server sees to the last file written,
 so that neither's start-up counts; they alternate, and the medians are compared.
 
-Memory is that of all processes together, in runs of its own: PSS, where pages that they share count once (the figures named
-peak_mb), and RSS added up. Last, the good hosts are timed while three bad ones (one that stalls, one that drips a byte a second,
-one that answers 503 for a minute) have fifty addresses each.
+Memory is that of all processes together, in runs of its own: PSS, where pages that they share count once (the figures
+named peak_mb), and RSS added up. Last, the good hosts are timed while three bad ones (one that stalls, one that drips a
+byte a second, one that answers 503 for a minute) have fifty addresses each.
 """
 
 from __future__ import annotations

@@ -838,28 +838,26 @@ def test_a_proxy_of_the_environment_is_not_used(tmp_path: Path, monkeypatch: pyt
         assert proxy.connections == 0
 
 
-def test_nothing_is_sent_that_a_server_could_know_somebody_by(server: Server, tmp_path: Path) -> None:
-    """Neither cookies from an earlier answer, nor where one came from, nor passwords of this machine."""
-    heard: list[dict[str, str]] = []
+def test_nothing_is_sent_that_a_server_could_know_somebody_by(
+    outside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither cookies of an earlier answer, nor where one came from, nor passwords of this machine."""
+    answer = OK + b"Set-Cookie: who=you; Path=/\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc"
+    (tmp_path / "netrc").write_text("machine shop.example login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with listening(answer, outside) as raw:
+        _resolve_to(monkeypatch, raw.port, [outside])
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        heard.append({name.lower(): value for name, value in handler.headers.items()})
-        handler.send_response(302 if handler.path == "/a.jpg" else 200)
-        handler.send_header("Set-Cookie", "who=you; Path=/")
-        handler.send_header("Location", "/b.jpg")
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
+        async def twice() -> None:
+            async with fetcher(tmp_path, Local(), Limits(ports=(raw.port,)), ONCE) as fetching:
+                for _ in range(2):
+                    await fetching.fetch(f"http://shop.example:{raw.port}/a.jpg")
 
-    server.answers |= {"/a.jpg": answer, "/b.jpg": answer}
-
-    async def both() -> None:
-        async with fetcher(tmp_path, server.local, QUICK, ONCE) as fetching:
-            await fetching.fetch(f"{ORIGIN}/a.jpg")
-            await fetching.fetch(f"{ORIGIN}/b.jpg")
-
-    asyncio.run(both())
-    assert len(heard) == 3
-    assert all(set(each) == {"host", "user-agent", "accept", "accept-encoding"} for each in heard)
+        asyncio.run(twice())
+    assert len(raw.heard) == 2
+    for heard in raw.heard:
+        headers = {line.partition(b":")[0].lower() for line in heard.split(b"\r\n")[1:-2]}
+        assert headers == {b"host", b"user-agent", b"accept", b"accept-encoding"}
 
 
 @pytest.mark.parametrize(

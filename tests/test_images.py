@@ -522,3 +522,18 @@ def test_a_list_that_cant_be_used_says_where_and_what_to_type(
     with pytest.raises(UsageError, match=reason) as error:
         placeholders(path)
     assert error.value.subject == path
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_jpeg_that_is_filled_up_with_zeros_is_broken(share: float) -> None:
+    for path in sorted(SAMPLE.rglob("*.jpg"))[:20]:
+        whole = path.read_bytes()
+        try:
+            inspect(io.BytesIO(whole))
+        except ImageError:
+            continue
+        length = int(len(whole) * share)
+        with pytest.raises(ImageError) as error:
+            inspect(io.BytesIO(whole[:length] + bytes(len(whole) - length)))
+        assert error.value.status is PhotoStatus.BROKEN
+        inspect(io.BytesIO(whole + bytes(100)))

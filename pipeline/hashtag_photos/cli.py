@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,7 @@ def report(run: RunArgument, model: Model = None, labels: Labels = None) -> None
 
 def main() -> NoReturn:
     """The entry point."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was had is kept then, too
     try:
         app()
     except HashtagPhotosError as error:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 from urllib.request import url2pathname
 
-from hashtag_photos.manners import Doors, GivenUpError, HostFailure, Manners
+from hashtag_photos.manners import Doors, GivenUpError, HostFailure, LaterError, Manners
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.storage import storage_error
 
@@ -41,11 +41,14 @@ _READ_AHEAD = 1 << 15  # bytes a connection may hold while others are served
 _LONGEST_REASON = 300
 _ASCII = "".join(map(chr, range(33, 127)))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052; where 64:ff9b:1::/48 embeds what, its network alone knows
+_DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # RFC 9637, which `ipaddress` learnt of late
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 section 2.4: all that IANA hands out
 # IETF protocol assignments (RFC 6890), the 6to4 relays of old (RFC 7526) and what Azure's machines are told their
 # secrets by, all of which `ipaddress` counts as global
 _IPV4_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 # directives of X-Robots-Tag that have a colon of their own
+_SHORT_REST = 1.0  # seconds, which are waited at once
+_KEEP_ALIVE = 5.0  # seconds; there may be thousands of hosts, and so many connections
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 
 
@@ -161,7 +164,7 @@ def is_public(address: str) -> bool:
         embedded = ipaddress.IPv4Address(ip.packed[-4:])
     if embedded is not None:
         return is_public(str(embedded))
-    return ip.is_global and ip in _GLOBAL_UNICAST
+    return ip.is_global and ip in _GLOBAL_UNICAST and ip not in _DOCUMENTATION
 
 
 def host_of(url: str) -> str:
@@ -200,17 +203,18 @@ class Fetcher:
         self._log = log
         self.received = 0  # bytes, of whatever became something or not
 
-    async def fetch(self, url: str) -> Fetched:
+    async def fetch(self, url: str, place: tuple[str, int] | None = None) -> Fetched:
         """Have an address, as a file in the folder. Temporary failures are tried again, with growing pauses.
 
-        Raises FetchError if it can't be had.
+        Raises FetchError if it can't be had, and LaterError where a redirect leads to a host that rests: ask again
+        then, with the `place` that it states.
         """
         if url.startswith("file:"):
             return await asyncio.to_thread(self._copy, url)
         tried, failed_at, failure = 0, time.monotonic(), None
         while True:
             try:
-                return await self._follow(url)
+                return await self._follow(*(place or (url, 0)))
             except GivenUpError as given_up:
                 status = given_up.last.status if isinstance(given_up.last, FetchError) else PhotoStatus.UNREACHABLE
                 raise failure or FetchError(status, str(given_up)) from None
@@ -228,12 +232,14 @@ class Fetcher:
         """Hosts that are waited for: host, why, for how many seconds yet."""
         return self._doors.resting()
 
-    async def _follow(self, url: str) -> Fetched:
-        """One attempt, redirects followed. Raises FetchError and GivenUpError."""
-        current, left = url, self._limits.total_timeout
-        for hop in range(self._limits.max_redirects + 1):
+    async def _follow(self, current: str, first: int) -> Fetched:
+        """One attempt, redirects followed. Raises FetchError, GivenUpError and LaterError."""
+        left = self._limits.total_timeout
+        for hop in range(first, self._limits.max_redirects + 1):
             asked = self._route(current)
             host = host_of(current)
+            if hop > first and (rest := self._doors.rests(host)) > _SHORT_REST:
+                raise LaterError(rest, (current, hop))
             door = self._doors.to(host) if hop == 0 else self._doors.to(host, processes=self._elsewhere)
             async with door.visit(self._doors.seats):
                 begun = time.monotonic()
@@ -322,6 +328,8 @@ class Fetcher:
             known = parts.scheme in ("", "http", "https")
             what = "no address with a host" if known else f"{parts.scheme}: addresses are not asked"
             raise FetchError(PhotoStatus.BAD_ADDRESS, what)
+        if any(letter.isspace() or not letter.isprintable() for letter in parts.netloc):
+            raise FetchError(PhotoStatus.BAD_ADDRESS, "no address with a host")
         if parts.username is not None or parts.password is not None:
             raise FetchError(PhotoStatus.BLOCKED, "has a user name or password in the address")
         origin = f"{parts.scheme}://{parts.netloc}"
@@ -329,7 +337,7 @@ class Fetcher:
             return self._local.routes[origin] + url[len(origin) :]
         if port is not None and port not in self._limits.ports:
             allowed = " or ".join(map(str, self._limits.ports))
-            raise FetchError(PhotoStatus.BLOCKED, f"port {port} is not {allowed}")
+            raise FetchError(PhotoStatus.BLOCKED, f"port {port} is not {allowed}: --ports {port} allows it")
         return url
 
     async def _receive(self, response: aiohttp.ClientResponse, url: str, seen: _Seen) -> Fetched:
@@ -429,7 +437,7 @@ async def fetcher(
         return socket.socket(family, kind, protocol)
 
     # doors limit the connections; names are looked up in threads, of which a slow name server may hold many
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=guarded_socket)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE, socket_factory=guarded_socket)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(limits.connections))
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout, sock_read=limits.read_timeout)
     async with aiohttp.ClientSession(
@@ -463,9 +471,11 @@ def _opted_out(headers: Mapping[str, str]) -> str | None:
         meant = True
         for directive in value.lower().split(","):
             robot, colon, rest = directive.strip().partition(":")
-            if colon and robot not in _VALUED and not any(map(str.isspace, robot.strip())):  # a date has a comma
+            if (
+                colon and robot.strip() not in _VALUED and not any(map(str.isspace, robot.strip()))
+            ):  # a date has a comma
                 meant, directive = robot.strip() in ("*", _PRODUCT), rest
-            if meant and directive.strip() in ("noai", "noimageai"):
+            if meant and {"noai", "noimageai"} & set(directive.replace(";", " ").split()):
                 return f"X-Robots-Tag: {value}"
     if headers.get("TDM-Reservation", "").strip() == "1":
         return "TDM-Reservation: 1"

@@ -15,6 +15,7 @@ need them: a process that only verifies stays small.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import warnings
@@ -87,6 +88,8 @@ def inspect(file: BinaryIO) -> ImageFacts:
                 costly = image.size
         with _turn(costly):
             image.load()
+            if image_format in ("JPEG", "MPO") and _filled_up(file):
+                raise ImageError(PhotoStatus.BROKEN, "can't be decoded: zeros stand where its end should be")
             small = _reduced(image)
             grey = to_rgb(small).convert("L").resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
         if _on_its_side(small):
@@ -98,6 +101,18 @@ def inspect(file: BinaryIO) -> ImageFacts:
         animated=animated,
         thumbnail=grey.tobytes(),
     )
+
+
+def _filled_up(jpeg: BinaryIO) -> bool:
+    """Whether a JPEG ends in zeros, and not in its end marker: space was made for it, and it never came. Zeros are
+    decoded as a picture, if a grey one."""
+    length = jpeg.seek(0, os.SEEK_END)
+    jpeg.seek(max(0, length - 64))
+    if any(jpeg.read()):
+        return False
+    jpeg.seek(0)
+    content = jpeg.read()
+    return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")  # end of image, start of scan
 
 
 def perceptual_hashes(thumbnails: Sequence[bytes]) -> list[str]:

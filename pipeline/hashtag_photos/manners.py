@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 _PROBE_AFTER = 3  # failures in a row that make a host suspect: one may be its address's alone
 _LONGEST_PAUSE = 20.0
+_SLOW_SECONDS = 2.0  # a request that takes longer holds no seat from there on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,16 @@ class GivenUpError(Exception):
         self.last = last
 
 
+class LaterError(Exception):
+    """A redirect leads to a host that rests: whoever followed it had better do something else for some `seconds`, and
+    then go on from `place`, its address and how many redirects led there."""
+
+    def __init__(self, seconds: float, place: tuple[str, int]) -> None:
+        super().__init__(f"{place[0]}: its host rests for {seconds:.0f} s")
+        self.seconds = seconds
+        self.place = place
+
+
 class Door:
     """A host's door, and how the host did."""
 
@@ -91,7 +102,7 @@ class Door:
         self._failures = 0
         self._failing_since = 0.0
         self._counted_at = 0.0
-        self._given_up: GivenUpError | None = None
+        self.given_up: GivenUpError | None = None
         self.rests_until = 0.0
         self.worked_at = 0.0
         self.trouble = ""
@@ -120,6 +131,7 @@ class Door:
         await self._turn(seats)
         begun = time.monotonic()
         self._next_at = max(self._next_at, begun) + 1 / self._manners.rate_per_host
+        seat = _Seat(seats)
         try:
             yield
         except HostFailure as failure:
@@ -130,7 +142,7 @@ class Door:
             self._worked()
             raise
         finally:
-            seats.release()
+            seat.leave()
         self._worked()
 
     def _worked(self) -> None:
@@ -138,13 +150,13 @@ class Door:
 
     async def _turn(self, seats: asyncio.Semaphore) -> None:
         while True:
-            if self._given_up:
-                raise self._given_up
+            if self.given_up:
+                raise self.given_up
             if (pause := self.opens_at - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
                 continue
             await seats.acquire()
-            if self.opens_at <= time.monotonic() and not self._given_up:
+            if self.opens_at <= time.monotonic() and not self.given_up:
                 return
             seats.release()  # while this waited for a seat, another request of the host went first
 
@@ -158,14 +170,35 @@ class Door:
             self._failing_since = begun
         told = failure.retry_after or None  # "wait for 0 s" says nothing of when it will do better
         pauses = self._failures - (1 if failure.asked_to_wait else _PROBE_AFTER)
-        if told is None and pauses >= 0:
-            told = min(manners.backoff * 2 ** min(pauses, 60), _LONGEST_PAUSE) * random.uniform(0.75, 1.25)
+        if pauses >= 0:  # also where it asks for less each time, and then does no better
+            told = max(
+                told or 0, min(manners.backoff * 2 ** min(pauses, 60), _LONGEST_PAUSE) * random.uniform(0.75, 1.25)
+            )
         if told is None:
             return
         self.rests_until = max(self.rests_until, now + told)
         waits = manners.max_wait if failure.retry_after else manners.patience
         if self.rests_until - self._failing_since > waits:
-            self._given_up = GivenUpError(failure, now - self._failing_since)
+            self.given_up = GivenUpError(failure, now - self._failing_since)
+
+
+class _Seat:
+    """A seat that is taken, and given back when the request is over, or turns out slow: it then waits for its server,
+    and takes no more than a connection."""
+
+    def __init__(self, seats: asyncio.Semaphore) -> None:
+        self._seats: asyncio.Semaphore | None = seats
+        self._timer = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._give_back)
+
+    def leave(self) -> None:
+        """The request is over."""
+        self._timer.cancel()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        seats, self._seats = self._seats, None
+        if seats:
+            seats.release()
 
 
 class Doors:
@@ -183,6 +216,11 @@ class Doors:
             manners = self._manners if processes == 1 else self._manners.shared_by(processes)
             door = self._doors[host] = Door(manners)
         return door
+
+    def rests(self, host: str) -> float:
+        """For how many seconds yet a host is waited for; not more than 0 if it isn't."""
+        door = self._doors.get(host)
+        return door.rests_until - time.monotonic() if door and not door.given_up else 0.0
 
     def resting(self) -> Iterator[tuple[str, str, float]]:
         """Hosts that are waited for: host, why, for how many seconds yet."""

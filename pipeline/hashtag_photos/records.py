@@ -36,7 +36,7 @@ class PhotoStatus(StrEnum):
     RATE_LIMITED = "rate_limited"  # 429
     UNREACHABLE = "unreachable"  # no such host, no connection, no valid certificate
     INTERRUPTED = "interrupted"  # the connection ended before the file did
-    UNSUPPORTED = "unsupported"  # a picture of a format whose plug-in is not installed (HEIC)
+    UNSUPPORTED = "unsupported"  # a picture that this machine can't decode: HEIC without its plug-in, too little memory
 
     @property
     def temporary(self) -> bool:

@@ -170,11 +170,12 @@ def _log_lines() -> Progress:
             tell(f"{stage:<10} {note}")
         (waiting.add if note else waiting.discard)(stage)
         begun.setdefault(stage, now)
-        if now - said.setdefault(stage, now) >= LOG_SECONDS and done:
+        if now - said.setdefault(stage, now) >= LOG_SECONDS and (done or note):
             rate = done / (now - begun[stage])
-            left = f", {timedelta(seconds=round((total - done) / rate))} left" if total else ""
+            left = f"{timedelta(seconds=round((total - done) / rate))} left" if total and done else ""
             of = f" of {total:,}" if total else ""
-            tell(f"{stage:<10} {done:,}{of}, {rate:,.1f}/s{left}{', ' * bool(detail)}{detail}")
+            said_now = [f"{done:,}{of}", f"{rate:,.1f}/s", left, detail, note]
+            tell(f"{stage:<10} {', '.join(filter(None, said_now))}")
             said[stage] = now
 
     return progress

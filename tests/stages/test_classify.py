@@ -184,7 +184,7 @@ def test_labels_follow_the_stored_scores(tmp_path: Path) -> None:
 
 def test_it_runs_where_pictures_are_tiny_or_odd(tmp_path: Path) -> None:
     odd = {
-        "1x1.png": picture(size=(1, 1), format="PNG"),
+        "1x2.png": picture(size=(1, 2), format="PNG"),
         "wide.jpg": picture(size=(2000, 3)),
         "l.png": picture(9, mode="L", format="PNG"),
     }

@@ -9,7 +9,7 @@ from hashtag_photos.records import Attachment, Post
 from hashtag_photos.records import PhotoStatus as Status
 from hashtag_photos.run import Run
 from hashtag_photos.stages import worklist
-from hashtag_photos.stages.worklist import Worklist, last_statuses
+from hashtag_photos.stages.worklist import Again, Worklist, last_statuses
 from hashtag_photos.tables import photos_table, posts_table
 
 
@@ -34,7 +34,7 @@ def tried(run: Run, post: str, url: str, status: Status, attempt: int = 1, reaso
 
 def listed(run: Run, folder: Path, again: Collection[Status] = ()) -> Worklist:
     folder.mkdir()
-    return Worklist(run, folder, again)
+    return Worklist(run, folder, Again(frozenset(again)))
 
 
 def test_hosts_are_shared_out_evenly_and_each_goes_to_one_share(tmp_path: Path) -> None:
@@ -110,3 +110,22 @@ def test_a_finished_run_is_seen_without_reading_its_posts(tmp_path: Path, monkey
     add(run, ["http://a.invalid/2"])
     with listed(run, tmp_path / "list2"):
         assert counts
+
+
+def test_what_a_port_blocked_is_asked_again_where_that_port_is_allowed(tmp_path: Path) -> None:
+    run = run_with(tmp_path, ["http://a.example:8080/1.jpg"], ["http://a.example:8081/1.jpg"], ["http://10.0.0.1/"])
+    for post, port in (("0", 8080), ("1", 8081)):
+        tried(run, post, f"http://a.example:{port}/1.jpg", Status.BLOCKED, reason=f"port {port} is not 80 or 443")
+    tried(run, "2", "http://10.0.0.1/", Status.BLOCKED, reason="leads to an address that is not public")
+    folder = tmp_path / "list"
+    folder.mkdir()
+    with Worklist(run, folder, Again(ports=frozenset({8080}))) as work:
+        assert list(work.known()) == []
+        assert [each["post_id"] for each in work.sharing(1)] == ["0"]
+        assert (work.attachments, work.sharing(1)[0]["attempt"]) == (1, 2)
+
+
+def test_an_address_is_one_however_its_scheme_and_host_are_spelled(tmp_path: Path) -> None:
+    same = ["http://a.example/B.jpg", "HTTP://A.Example/B.jpg#top", "http://a.example/B.jpg#"]
+    with listed(run_with(tmp_path, same, ["http://a.example/b.jpg"]), tmp_path / "list") as work:
+        assert (work.attachments, work.addresses) == (4, 2)

@@ -46,7 +46,7 @@ REASONS = {
     "rate_limited": "rate limited",
     "unreachable": "unreachable",
     "interrupted": "transfer interrupted",
-    "unsupported": "of a format whose plug-in is not installed",
+    "unsupported": "not to be decoded on this machine",
     "not_asked_yet": "not asked for yet",
 }
 

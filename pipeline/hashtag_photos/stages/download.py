@@ -15,10 +15,10 @@ import base64
 import csv
 import io
 import json
+import math
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -41,7 +41,15 @@ from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
 from hashtag_photos.stages import Progress, silent
 from hashtag_photos.stages.fetching import Job, first_of, read_suspects, work
-from hashtag_photos.stages.worklist import KEY, Worklist, attachments_of, last_statuses, superseded
+from hashtag_photos.stages.worklist import (
+    KEY,
+    Again,
+    Worklist,
+    attachments_of,
+    last_statuses,
+    something_to_do,
+    superseded,
+)
 from hashtag_photos.tables import PHOTOS, photos_table
 
 PART_ROWS = 2_000
@@ -59,9 +67,11 @@ _TEMPORARY = [status for status in PhotoStatus if status.temporary]
 
 @dataclass(frozen=True, kw_only=True)
 class Downloaded:
-    """Counts of the download stage: attachments asked for now, and how many stand at each status in all."""
+    """Counts of the download stage: attachments asked for now, those had before that were now marked as placeholders,
+    and how many stand at each status in all."""
 
     new: int
+    marked: int
     attachments: int
     statuses: dict[str, int]
 
@@ -103,41 +113,34 @@ def _download(
     verify: bool = True,
 ) -> Downloaded:
     own = read_placeholders(Path(placeholders)) if placeholders is not None else {}
-    with run.writing(), ExitStack() as stack:
+    with run.writing(), _log(log) as logged:
         if own:
             run.ask_also(placeholders=[list(each) for each in own.items()])
         known = read_placeholders() | dict(run.asked.get("placeholders", ()))
-        changed = _mark_placeholders(run, known)
-        again = [*(_TEMPORARY if retry else ()), *(() if manners.heed_opt_outs else (PhotoStatus.OPTED_OUT,))]
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hashtag-photos-")))
-        worklist = stack.enter_context(Worklist(run, folder, again))
-        if worklist.attachments:
-            parts = _Parts(run, worklist, progress)
-            stack.callback(parts.flush)  # also when interrupted: what was had is kept
-            for address, outcome in worklist.known():
-                parts.add(address, outcome)
-            if worklist.addresses:
-                here = [stack.enter_context(restore(asked).local()) for asked in run.asked.get("sources", ())]
-                incoming = stack.enter_context(run.storage.incoming())
-                logged = stack.enter_context(_log(log))
-                job = Job(
-                    worklist=str(worklist.path),
-                    share=0,
-                    shares=1,
-                    run=run.location,
-                    incoming=str(incoming),
-                    suspects=str(folder / "suspects"),
-                    threads=1,
-                    local=_reach(here),
-                    limits=limits,
-                    manners=manners,
-                    placeholders=known,
-                    log=log is not None,
-                    verify=verify,
-                )
-                _Crew(run, worklist, job, parts, logged).work()
-            parts.flush()
-            changed = True
+        marked = _mark_placeholders(run, known)
+        again = Again(
+            frozenset([*(_TEMPORARY if retry else ()), *(() if manners.heed_opt_outs else (PhotoStatus.OPTED_OUT,))]),
+            frozenset(limits.ports) - set(Limits().ports),
+        )
+        new = 0
+        if something_to_do(run, again):
+            job = Job(
+                worklist="",
+                share=0,
+                shares=1,
+                run=run.location,
+                incoming="",
+                suspects="",
+                threads=1,
+                local=Local(),
+                limits=limits,
+                manners=manners,
+                placeholders=known,
+                log=log is not None,
+                verify=verify,
+            )
+            new = _ask(run, job, again, logged, progress)
+        changed = bool(new or marked)
         statuses = last_statuses(run)
         changed = changed or statuses != run.stages.get("download", {}).get(
             "statuses"
@@ -145,10 +148,39 @@ def _download(
         listed = run.storage.exists(MISSING)
         if (changed and listed) or (not listed and statuses.keys() - {PhotoStatus.OK}):
             _write_missing(run)
-        done = Downloaded(new=worklist.attachments, attachments=attachments_of(run), statuses=statuses)
+        done = Downloaded(new=new, marked=marked, attachments=attachments_of(run), statuses=statuses)
         opt_outs = manners.heed_opt_outs and run.stages.get("download", {}).get("opt_outs_heeded", True)
         run.record_stage("download", attachments=done.attachments, statuses=done.statuses, opt_outs_heeded=opt_outs)
     return done
+
+
+def _ask(run: Run, job: Job, again: Again, log: Callable[[Any], None], progress: Progress) -> int:
+    """Ask for what is left, and have a row for each attachment; how many there were."""
+    with ExitStack() as stack:
+        parts: _Parts | None = None
+        try:
+            incoming = stack.enter_context(run.storage.incoming())  # which is swept, should this be killed
+            worklist = stack.enter_context(Worklist(run, incoming, again))
+            if not worklist.attachments:
+                return 0
+            parts = _Parts(run, worklist, progress)
+            for address, outcome in worklist.known():
+                parts.add(address, outcome)
+            if worklist.addresses:
+                here = [stack.enter_context(restore(asked).local()) for asked in run.asked.get("sources", ())]
+                job = replace(
+                    job,
+                    worklist=str(worklist.path),
+                    incoming=str(incoming),
+                    suspects=str(incoming / "suspects"),
+                    local=_reach(here),
+                )
+                _Crew(run, worklist, job, parts, log).work()
+            return worklist.attachments
+        finally:
+            stack.close()  # what came and was not kept gives its room back, before
+            if parts:
+                parts.flush()  # also when interrupted: what was had is kept
 
 
 class _Crew:
@@ -390,7 +422,7 @@ class _Parts:
         if waiting:
             host, why, seconds = waiting[0]
             more = f", and for {len(waiting) - 1} more" if len(waiting) > 1 else ""
-            note = f"waits {seconds:.0f} s for {host}{more}: {why}"
+            note = f"waits {math.ceil(seconds)} s for {host}{more}: {why}"
         detail = f"{_bytes(rate)}/s, {_bytes(received)}" if received else ""
         self._progress("download", self._count, self._worklist.attachments, note, detail)
 
@@ -400,7 +432,7 @@ def _bytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _mark_placeholders(run: Run, known: dict[str, str]) -> bool:
+def _mark_placeholders(run: Run, known: dict[str, str]) -> int:
     """Give pictures that were had, and are now known to stand for removed ones, a new row that says so."""
     later, rows = _superseded(run), []
     for batch in run.batches("photos", *PHOTOS.names):
@@ -410,7 +442,7 @@ def _mark_placeholders(run: Run, known: dict[str, str]) -> bool:
                 reason = known[row["sha256"]]
                 rows.append(row | {"status": PhotoStatus.PLACEHOLDER, "reason": reason, "attempt": row["attempt"] + 1})
     run.append("photos", photos_table(rows))
-    return bool(rows)
+    return len(rows)
 
 
 def _write_missing(run: Run) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import heapq
 import json
 import mmap
 import os
@@ -29,11 +30,13 @@ from typing import Any
 from hashtag_photos.errors import StorageError
 from hashtag_photos.http import Fetched, Fetcher, FetchError, Limits, Local, Request, fetcher
 from hashtag_photos.images import ImageError, inspect
-from hashtag_photos.manners import Manners
+from hashtag_photos.manners import LaterError, Manners
 from hashtag_photos.records import PhotoStatus, image_path
 from hashtag_photos.storage import Storage
 
-_OPEN_HOSTS = 256  # hosts that are being visited or waited for at a time
+_OPEN_HOSTS = 256  # hosts that are being visited at a time
+_MOST_HOSTS = 2048  # and those that are waited for
+_LOOK_AGAIN_SECONDS = 0.25
 _READ_ROWS = 64
 _UNSETTLED = 384  # images that may wait to be made durable, or to be looked at
 _SETTLED_AT_ONCE = 128
@@ -115,32 +118,56 @@ async def work(job: Job, storage: Storage, emit: Emit) -> None:
                     keeper.finish()
                     await keeping
                     reporting.cancel()
-            except asyncio.CancelledError:
-                keeper.leave()
+            except BaseException:  # told to leave, or a full disk: what is had is kept
+                with suppress(StorageError):
+                    keeper.leave()
                 raise
             emit(_status(fetch))
 
 
 async def _visit_all(job: Job, worklist: sqlite3.Connection, hand: _Hand) -> None:
-    """Visit the hosts of a share, the largest first, and some hundred of them at a time."""
-    open_hosts = asyncio.Semaphore(_OPEN_HOSTS)
+    """Visit the hosts of a share, the largest first, and some hundred of them at a time that are not waited for."""
+    visits: set[asyncio.Task[None]] = set()
 
     async def visit(host: int, addresses: int) -> None:
-        try:
-            left = _addresses(worklist, host)
-            async with asyncio.TaskGroup() as hands:
-                for _ in range(min(job.manners.connections_per_host, addresses)):
-                    hands.create_task(hand.take(left))
-        finally:
-            open_hosts.release()
+        left = _Left(_addresses(worklist, host))
+        async with asyncio.TaskGroup() as hands:
+            for _ in range(min(job.manners.connections_per_host, addresses)):
+                hands.create_task(hand.take(left))
 
     hosts = worklist.execute(
         "SELECT id, addresses FROM host WHERE share = ? ORDER BY addresses DESC, name", [job.share]
     ).fetchall()
-    async with asyncio.TaskGroup() as visits:
+    async with asyncio.TaskGroup() as tasks:
         for host, addresses in hosts:
-            await open_hosts.acquire()
-            visits.create_task(visit(host, addresses))
+            while len(visits) - len(list(hand.fetch.waiting())) >= _OPEN_HOSTS or len(visits) >= _MOST_HOSTS:
+                await asyncio.wait(visits, timeout=_LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            visits.add(task := tasks.create_task(visit(host, addresses)))
+            task.add_done_callback(visits.discard)
+
+
+class _Left:
+    """What is left of a host's addresses, those among them that are to be asked later."""
+
+    def __init__(self, addresses: Iterator[tuple[int, str]]) -> None:
+        self._addresses = addresses
+        self._later: list[tuple[float, int, str, tuple[str, int]]] = []
+
+    async def next(self) -> tuple[int, str, tuple[str, int] | None] | None:
+        """The next address, as soon as there is one, and where to go on with it; None when none is left."""
+        while True:
+            now = time.monotonic()
+            if self._later and self._later[0][0] <= now:
+                return heapq.heappop(self._later)[1:]
+            if (found := next(self._addresses, None)) is not None:
+                return (*found, None)
+            if not self._later:
+                return None
+            await asyncio.sleep(self._later[0][0] - now)
+
+    def put_back(self, number: int, url: str, later: LaterError) -> None:
+        """Have an address again, later."""
+        heapq.heappush(self._later, (time.monotonic() + later.seconds, number, url, later.place))
 
 
 @dataclass(frozen=True)
@@ -154,11 +181,15 @@ class _Hand:
     decoding: _Suspects
     emit: Emit
 
-    async def take(self, addresses: Iterator[tuple[int, str]]) -> None:
+    async def take(self, left: _Left) -> None:
         """Do so with each that is left of a host; several hands share one list."""
-        for number, url in addresses:
+        while (found := await left.next()) is not None:
+            number, url, place = found
             try:
-                fetched = await self.fetch.fetch(url)
+                fetched = await self.fetch.fetch(url, place)
+            except LaterError as later:
+                left.put_back(number, url, later)
+                continue
             except FetchError as error:
                 what = {"status": error.status, "reason": error.reason, "http_status": error.http_status}
                 self.emit({"address": number, **_now(), **what})
@@ -205,6 +236,9 @@ def _look(
     except ImageError as error:
         fetched.path.unlink()
         return {**outcome, "status": error.status, "reason": error.reason}, None
+    except MemoryError:
+        fetched.path.unlink()
+        return {**outcome, "status": PhotoStatus.UNSUPPORTED, "reason": "not enough memory here to decode it"}, None
     facts = {**asdict(image), "thumbnail": base64.b64encode(image.thumbnail).decode()}
     return {**outcome, "status": PhotoStatus.OK, **facts}, (fetched.path, image_path(fetched.sha256, image.format))
 
@@ -324,6 +358,11 @@ def read_suspects(path: Path) -> list[int]:
 
 def main() -> None:
     """The process."""
+    with suppress(ImportError, ValueError, OSError):  # not on Windows; thousands of hosts are thousands of connections
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     job = job_from_json(sys.stdin.readline())
 
     out, lock = sys.stdout, threading.Lock()

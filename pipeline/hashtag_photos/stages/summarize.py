@@ -525,13 +525,19 @@ def _photos_csv(database: duckdb.DuckDBPyConnection, labels: LabelSet) -> bytes:
         f"round({probability_column(name)}, 4) AS {probability_column(name)}" for name in labels.class_names
     )
     table = database.sql(
-        f"""SELECT {text("photos.source", "source")}, {text("post_id", "post_id")}, position,
-            {text("posts.url", "post_url")}, strftime(created_at, '%Y-%m-%dT%H:%M:%SZ') AS created_at,
-            {text("photos.url", "url")}, status, {text("reason", "reason")}, sha256, size, format, width, height,
+        f"""WITH wanted AS (
+            SELECT source, id AS post_id, url AS post_url, created_at, unnest(attachments).url AS url,
+                generate_subscripts(attachments, 1) - 1 AS position
+            FROM posts
+        )
+        SELECT {text("source", "source")}, {text("post_id", "post_id")}, position,
+            {text("post_url", "post_url")}, strftime(created_at, '%Y-%m-%dT%H:%M:%SZ') AS created_at,
+            {text("wanted.url", "url")}, coalesce(status, '{NOT_ASKED}') AS status, {text("reason", "reason")},
+            photos.sha256 AS sha256, size, format, width, height, animated,
             label, round(margin, 4) AS margin, {chances}
-        FROM photos LEFT JOIN scores USING (sha256)
-        LEFT JOIN posts ON posts.source = photos.source AND posts.id = post_id
-        ORDER BY photos.source, posts.created_at, photos.post_id, position"""
+        FROM wanted LEFT JOIN photos USING (source, post_id, position)
+        LEFT JOIN scores ON scores.sha256 = photos.sha256 AND status = 'ok'
+        ORDER BY wanted.source, wanted.created_at, wanted.post_id, position"""
     ).to_arrow_table()
     return _csv(table)
 

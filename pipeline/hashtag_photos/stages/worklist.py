@@ -9,7 +9,8 @@ import heapq
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ OUTCOME = tuple(name for name in PHOTOS.names if name not in (*KEY, "url", "atte
 _SCHEMA = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = OFF;
-    CREATE TABLE tried (source, post_id, position, attempt, status, PRIMARY KEY (source, post_id, position))
+    CREATE TABLE tried (source, post_id, position, attempt, settled, PRIMARY KEY (source, post_id, position))
         WITHOUT ROWID;
     CREATE TABLE wanted (source, post_id, position, stated, url);
     CREATE TABLE host (id INTEGER PRIMARY KEY, name, addresses, share);
@@ -39,11 +40,12 @@ _SCHEMA = """
 _SORT = """
     DELETE FROM wanted WHERE EXISTS (SELECT 1 FROM tried
         WHERE (tried.source, tried.post_id, tried.position) = (wanted.source, wanted.post_id, wanted.position)
-        AND tried.status NOT IN (SELECT value FROM json_each('{again}')));
+        AND tried.settled);
     CREATE INDEX wanted_url ON wanted (url);
     CREATE TABLE distinct_url AS SELECT url, host_of(url) AS host FROM wanted GROUP BY url;
     INSERT INTO host (name, addresses) SELECT host, count(*) FROM distinct_url GROUP BY host;
-    INSERT INTO address (host, url) SELECT host.id, url FROM distinct_url JOIN host ON host.name = distinct_url.host;
+    INSERT INTO address (host, url) SELECT host.id, url FROM distinct_url JOIN host ON host.name = distinct_url.host
+        ORDER BY random();  -- so that no bad ones stand in the way of the others each time
     DROP TABLE distinct_url;
     CREATE UNIQUE INDEX address_url ON address (url);
     CREATE INDEX address_host ON address (host, id);
@@ -55,10 +57,35 @@ _SORT = """
 """
 
 
-class Worklist:
-    """The attachments of a run that are to be asked for: those never asked, and those whose status is in `again`."""
+@dataclass(frozen=True)
+class Again:
+    """Which attachments are to be asked for again: those at some statuses, and those that a port blocked."""
 
-    def __init__(self, run: Run, folder: Path, again: Collection[PhotoStatus]) -> None:
+    statuses: frozenset[str] = frozenset()
+    ports: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.statuses or self.ports)
+
+    def settles(self, status: str, reason: str | None) -> bool:
+        """Whether an outcome stands, and is not to be asked for again."""
+        if status == PhotoStatus.BLOCKED and (reason or "").startswith("port "):
+            return not any((reason or "").startswith(f"port {port} ") for port in self.ports)
+        return status not in self.statuses
+
+
+def something_to_do(run: Run, again: Again) -> bool:
+    """Whether a worklist could hold anything, as far as can be told at once."""
+    if _asked_for(run) < attachments_of(run):
+        return True
+    rows = (row for batch in run.batches("photos", "status", "reason") for row in _rows(batch))
+    return bool(again) and not all(again.settles(*row) for row in rows)
+
+
+class Worklist:
+    """The attachments of a run that are to be asked for: those never asked, and those that are asked `again`."""
+
+    def __init__(self, run: Run, folder: Path, again: Again) -> None:
         self.path = folder / "worklist.sqlite"
         self._run = run
         self._again = again
@@ -66,13 +93,13 @@ class Worklist:
         self._database.create_function("host_of", 1, host_of, deterministic=True)
         try:
             self._database.executescript(_SCHEMA)
-            if again or _asked_for(run) < attachments_of(run):
-                self._read(again)
+            if something_to_do(run, again):
+                self._read()
         except sqlite3.OperationalError as error:
             self._database.close()
             raise StorageError(
-                f"{folder}: the list of what is left to download can't be kept here ({error}); name a folder with room "
-                "for temporary files in TMPDIR",
+                f"{folder}: the list of what is left to download can't be kept there ({error}): free some space, then "
+                "run the same command again",
                 subject=folder,
             ) from error
         self.attachments = self._one("SELECT count(*) FROM attachment")
@@ -95,12 +122,13 @@ class Worklist:
 
     def known(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Addresses whose outcome is known for good from another post that was had before; they are then done."""
-        columns = (*KEY, "attempt", "url", "status")
+        columns = (*KEY, "attempt", "url", "status", "reason")
         later = {tuple(row[name] for name in columns[:4]) for row in superseded(self._run)}
         for batch in self._run.batches("photos", *columns[:5], *OUTCOME):
             places: dict[str, int] = {}
-            for place, (*attempt, url, status) in enumerate(_rows(batch.select(columns))):
-                if not PhotoStatus(status).temporary and status not in self._again and tuple(attempt) not in later:
+            for place, (*attempt, url, status, reason) in enumerate(_rows(batch.select(columns))):
+                for_good = not PhotoStatus(status).temporary and self._again.settles(status, reason)
+                if for_good and tuple(attempt) not in later:
                     places.setdefault(_asked_as(url), place)
             found = self._database.execute(
                 "SELECT id, url FROM address WHERE NOT done AND url IN (SELECT value FROM json_each(?))",
@@ -132,14 +160,15 @@ class Worklist:
         with self._database:
             self._database.executemany("UPDATE address SET done = 1 WHERE id = ?", ((each,) for each in addresses))
 
-    def _read(self, again: Collection[PhotoStatus]) -> None:
+    def _read(self) -> None:
         with self._database:
-            columns = (*KEY, "attempt", "status")
-            for batch in self._run.batches("photos", *columns):  # an attempt stands behind the one before it
-                self._database.executemany("INSERT OR REPLACE INTO tried VALUES (?, ?, ?, ?, ?)", _rows(batch))
+            for batch in self._run.batches("photos", *KEY, "attempt", "status", "reason"):
+                rows = ((*row[:4], self._again.settles(*row[4:])) for row in _rows(batch))
+                # an attempt stands behind the one before it
+                self._database.executemany("INSERT OR REPLACE INTO tried VALUES (?, ?, ?, ?, ?)", rows)
             for batch in self._run.batches("posts", "source", "id", "attachments"):
                 self._database.executemany("INSERT INTO wanted VALUES (?, ?, ?, ?, ?)", _attachments(batch))
-        self._database.executescript(_SORT.format(again=json.dumps(sorted(again))))
+        self._database.executescript(_SORT)
 
     def _one(self, query: str) -> int:
         return int(self._database.execute(query).fetchone()[0])
@@ -200,5 +229,9 @@ def _attachments(posts: pa.RecordBatch) -> Iterator[tuple[str, str, int, str, st
 
 
 def _asked_as(url: str) -> str:
-    """The part of an address that a server sees."""
-    return url.partition("#")[0] if url.startswith("http") else url
+    """The part of an address that a server sees, the same however its scheme and host are spelled."""
+    scheme, colon, rest = url.partition("://")
+    if not colon or scheme.lower() not in ("http", "https"):
+        return url
+    origin, slash, path = rest.partition("#")[0].partition("/")
+    return f"{scheme.lower()}://{origin if '@' in origin else origin.lower()}{slash}{path}"
