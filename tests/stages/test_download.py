@@ -30,6 +30,7 @@ from hashtag_photos.manners import Manners
 from hashtag_photos.records import Attachment, Post
 from hashtag_photos.run import Run
 from hashtag_photos.stages import download as stage
+from hashtag_photos.stages import fetching
 from hashtag_photos.stages.collect import collect
 from hashtag_photos.stages.download import download
 from hashtag_photos.storage import Storage
@@ -1031,3 +1032,59 @@ def test_killed_thirty_times_at_random_it_ends_as_if_it_never_had_been(
     assert images(tmp_path / "run") == images(tmp_path / "quiet")
     assert all(Path(name).stem == sha256 for name, sha256 in images(tmp_path / "run").items())
     assert not list((tmp_path / "run").rglob(".tmp-*"))
+
+
+def test_who_is_led_to_a_host_that_rests_does_something_else_until_then(
+    server: Server, of_hosts: Callable[..., Run], tmp_path: Path
+) -> None:
+    """h0 shortens addresses. One in two leads to h1, which asks to wait: the others don't wait for that."""
+    busy: list[float] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        waits = not busy
+        busy.append(time.monotonic())
+        handler.send_response(503 if waits else 404)
+        handler.send_header("Retry-After", "2")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    for number in range(30):
+        if number % 2:
+            server.serve(f"/h0/{number}", b"", status=302, Location=f"http://h1.invalid/h1/{number}")
+            server.answers[f"/h1/{number}"] = answer
+        else:
+            server.serve(f"/h0/{number}", picture((number, 0, 0)))
+    run = of_hosts(tmp_path / "run", [f"/h0/{number}" for number in range(30)])
+    manners = Manners(connections_per_host=2, rate_per_host=1000, backoff=0.01)
+    assert download(run, manners=manners).statuses == {"gone": 15, "ok": 15}
+    first, second = (server.asked.index(path) for path in [each for each in server.asked if "/h1/" in each][:2])
+    assert busy[1] - busy[0] >= 1.9
+    assert sum("/h0/" in path for path in server.asked[first:second]) >= 20, "h0 was kept waiting by h1"
+    assert sum("/h0/" in path for path in server.asked) == 31, "only that which failed is asked for from its beginning"
+
+
+def test_hosts_that_are_waited_for_keep_no_other_from_its_turn(
+    server: Server, of_hosts: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More hosts ask to wait than are visited at a time, and they come first, as they have more addresses."""
+    monkeypatch.setattr(fetching, "_OPEN_HOSTS", 2)
+    busy: Counter[str] = Counter()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        host = handler.path.split("/")[1]
+        busy[host] += 1
+        handler.send_response(503 if busy[host] == 1 else 404)
+        handler.send_header("Retry-After", "2")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    urls = [f"/h{host}/{number}" for host in range(6) for number in range(2)]
+    server.answers |= dict.fromkeys(urls, answer)
+    server.serve("/h7/a.jpg", picture())
+    run = of_hosts(tmp_path / "run", [*urls, "/h7/a.jpg"])
+    monkeypatch.setattr(run.storage, "local", None)  # as for an object store, in this process
+    assert download(run, manners=Manners(connections_per_host=1, backoff=0.01)).statuses == {"gone": 12, "ok": 1}
+    before = server.asked[: server.asked.index("/h7/a.jpg")]
+    assert len(before) == len({path.split("/")[1] for path in before}), (
+        "its turn came while others were waited for"
+    )

@@ -167,7 +167,7 @@ def test_nothing_is_missing_in_silence(tmp_path: Path, seed: int) -> None:
 
 
 def test_files_and_dataframe_say_the_same(tmp_path: Path) -> None:
-    run, _, photos, labels = made_up(tmp_path, 7)
+    run, _, _, labels = made_up(tmp_path, 7)
     tally = summarize(run)
     frame = tally.to_dataframe()
     with (tmp_path / "run/report/tally.csv").open() as file:
