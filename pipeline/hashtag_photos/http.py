@@ -46,9 +46,9 @@ _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 section 2.4: all 
 # IETF protocol assignments (RFC 6890), the 6to4 relays of old (RFC 7526) and what Azure's machines are told their
 # secrets by, all of which `ipaddress` counts as global
 _IPV4_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
-# directives of X-Robots-Tag that have a colon of their own
 _SHORT_REST = 1.0  # seconds, which are waited at once
 _KEEP_ALIVE = 5.0  # seconds; there may be thousands of hosts, and so many connections
+# directives of X-Robots-Tag that have a colon of their own
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 
 
@@ -304,9 +304,10 @@ class Fetcher:
         except ValueError:  # aiohttp.InvalidURL among them, and names that are no host names
             raise FetchError(PhotoStatus.BAD_ADDRESS, "not an address that can be asked") from None
         except aiohttp.ClientPayloadError as error:
-            undone = isinstance(error.__cause__, ContentEncodingError)
-            what = "what came is not packed as stated" if undone else "the connection ended before the file did"
-            raise NoAnswerError(PhotoStatus.INTERRUPTED, what) from None
+            if isinstance(error.__cause__, ContentEncodingError):
+                what = "what came is not packed as stated, or in a way that was not asked for"
+                raise FetchError(PhotoStatus.INTERRUPTED, what) from None
+            raise NoAnswerError(PhotoStatus.INTERRUPTED, "the connection ended before the file did") from None
         except aiohttp.ClientResponseError as error:
             what = f"not an answer in HTTP: {' '.join(error.message.split())}"
             raise NoAnswerError(PhotoStatus.UNREACHABLE, what) from None
@@ -377,6 +378,8 @@ class Fetcher:
                 raise NoAnswerError(PhotoStatus.RATE_LIMITED, reason, status, wait)
             reason = f"the server answered {status} {response.reason}{asks}"
             raise NoAnswerError(PhotoStatus.SERVER_ERROR, reason, status, wait)
+        if status in (408, 425):  # request timeout, too early
+            raise NoAnswerError(PhotoStatus.SERVER_ERROR, f"the server answered {status} {response.reason}", status)
         if status != 200:
             raise FetchError(PhotoStatus.REFUSED, f"the server answered {status} {response.reason}", status)
         if self._manners.heed_opt_outs and (opt_out := _opted_out(response.headers)):

@@ -1085,6 +1085,4 @@ def test_hosts_that_are_waited_for_keep_no_other_from_its_turn(
     monkeypatch.setattr(run.storage, "local", None)  # as for an object store, in this process
     assert download(run, manners=Manners(connections_per_host=1, backoff=0.01)).statuses == {"gone": 12, "ok": 1}
     before = server.asked[: server.asked.index("/h7/a.jpg")]
-    assert len(before) == len({path.split("/")[1] for path in before}), (
-        "its turn came while others were waited for"
-    )
+    assert len(before) == len({path.split("/")[1] for path in before}), "its turn came while others were waited for"
