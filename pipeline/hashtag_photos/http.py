@@ -72,7 +72,7 @@ class Limits:
     together, without the time that manners take.
     """
 
-    connections: int = 64
+    connections: int = 32
     connect_timeout: float = 10.0
     read_timeout: float = 20.0
     total_timeout: float = 120.0

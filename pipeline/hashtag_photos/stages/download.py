@@ -52,7 +52,7 @@ from hashtag_photos.stages.worklist import (
 )
 from hashtag_photos.tables import PHOTOS, photos_table
 
-PART_ROWS = 2_000
+PART_ROWS = 1_000
 _HASHED_AT_ONCE = 100
 PART_SECONDS = 30.0  # a crash loses at most this much of what was had
 MISSING = "missing.csv"

@@ -169,6 +169,7 @@ class Worklist:
             for batch in self._run.batches("posts", "source", "id", "attachments"):
                 self._database.executemany("INSERT INTO wanted VALUES (?, ?, ?, ?, ?)", _attachments(batch))
         self._database.executescript(_SORT)
+        pa.default_memory_pool().release_unused()  # what was read isn't read again
 
     def _one(self, query: str) -> int:
         return int(self._database.execute(query).fetchone()[0])
