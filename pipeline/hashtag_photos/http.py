@@ -68,8 +68,8 @@ class Local:
 class Limits:
     """Caps of one download. Times are seconds.
 
-    max_bytes counts after decompression; connections is how many requests run at once; total_timeout is for all hops
-    together, without the time that manners take.
+    max_bytes counts after decompression; connections is how many requests run at once in a process; total_timeout is
+    for all hops together, without the time that manners take.
     """
 
     connections: int = 32
@@ -238,7 +238,7 @@ class Fetcher:
         for hop in range(first, self._limits.max_redirects + 1):
             asked = self._route(current)
             host = host_of(current)
-            if hop > first and (rest := self._doors.rests(host)) > _SHORT_REST:
+            if hop and (rest := self._doors.rests(host)) > _SHORT_REST:
                 raise LaterError(rest, (current, hop))
             door = self._doors.to(host) if hop == 0 else self._doors.to(host, processes=self._elsewhere)
             async with door.visit(self._doors.seats):
@@ -474,10 +474,9 @@ def _opted_out(headers: Mapping[str, str]) -> str | None:
         meant = True
         for directive in value.lower().split(","):
             robot, colon, rest = directive.strip().partition(":")
-            if (
-                colon and robot.strip() not in _VALUED and not any(map(str.isspace, robot.strip()))
-            ):  # a date has a comma
-                meant, directive = robot.strip() in ("*", _PRODUCT), rest
+            robot = robot.strip()
+            if colon and robot not in _VALUED and " " not in robot:  # else it is of a date, which may have a comma
+                meant, directive = robot in ("*", _PRODUCT), rest
             if meant and {"noai", "noimageai"} & set(directive.replace(";", " ").split()):
                 return f"X-Robots-Tag: {value}"
     if headers.get("TDM-Reservation", "").strip() == "1":

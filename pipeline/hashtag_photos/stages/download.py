@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
 from typing import IO, Any
@@ -124,15 +125,9 @@ def _download(
         )
         new = 0
         if something_to_do(run, again):
-            job = Job(
-                worklist="",
-                share=0,
-                shares=1,
+            job = partial(
+                Job,
                 run=run.location,
-                incoming="",
-                suspects="",
-                threads=1,
-                local=Local(),
                 limits=limits,
                 manners=manners,
                 placeholders=known,
@@ -140,11 +135,9 @@ def _download(
                 verify=verify,
             )
             new = _ask(run, job, again, logged, progress)
-        changed = bool(new or marked)
         statuses = last_statuses(run)
-        changed = changed or statuses != run.stages.get("download", {}).get(
-            "statuses"
-        )  # it was killed before it said so
+        # they differ from what was said, too, where it was killed before it said so
+        changed = new or marked or statuses != run.stages.get("download", {}).get("statuses")
         listed = run.storage.exists(MISSING)
         if (changed and listed) or (not listed and statuses.keys() - {PhotoStatus.OK}):
             _write_missing(run)
@@ -154,7 +147,7 @@ def _download(
     return done
 
 
-def _ask(run: Run, job: Job, again: Again, log: Callable[[Any], None], progress: Progress) -> int:
+def _ask(run: Run, job: Callable[..., Job], again: Again, log: Callable[[Any], None], progress: Progress) -> int:
     """Ask for what is left, and have a row for each attachment; how many there were."""
     with ExitStack() as stack:
         parts: _Parts | None = None
@@ -168,14 +161,13 @@ def _ask(run: Run, job: Job, again: Again, log: Callable[[Any], None], progress:
                 parts.add(address, outcome)
             if worklist.addresses:
                 here = [stack.enter_context(restore(asked).local()) for asked in run.asked.get("sources", ())]
-                job = replace(
-                    job,
+                asked = job(
                     worklist=str(worklist.path),
                     incoming=str(incoming),
                     suspects=str(incoming / "suspects"),
                     local=_reach(here),
                 )
-                _Crew(run, worklist, job, parts, log).work()
+                _Crew(run, worklist, asked, parts, log).work()
             return worklist.attachments
         finally:
             stack.close()  # what came and was not kept gives its room back, before
@@ -193,13 +185,12 @@ class _Crew:
         shares = min(busy, useful) if run.storage.local else 1
         worklist.share_out(shares)
         threads = max(1, cores // shares)
-        limits = replace(job.limits, connections=max(1, job.limits.connections // shares))
         self._run = run
         self._worklist = worklist
         self._parts = parts
         self._log = log
         self._jobs = [
-            replace(job, share=share, shares=shares, suspects=f"{job.suspects}-{share}", threads=threads, limits=limits)
+            replace(job, share=share, shares=shares, suspects=f"{job.suspects}-{share}", threads=threads)
             for share in range(shares)
         ]
         self._said: Queue[tuple[int, dict[str, Any] | None]] = Queue(1_000)

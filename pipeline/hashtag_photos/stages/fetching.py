@@ -57,12 +57,12 @@ class Job:
     """
 
     worklist: str
-    share: int
-    shares: int
     run: str
     incoming: str
     suspects: str
-    threads: int
+    share: int = 0
+    shares: int = 1
+    threads: int = 1
     local: Local
     limits: Limits
     manners: Manners
