@@ -148,3 +148,8 @@ def _cell(value: Any) -> Any:
 
 
 _JSON = json.JSONEncoder(default=str)  # a time as "2026-11-22 10:00:00+00:00"
+
+
+def spreadsheet_cell(value: Any) -> Any:
+    """A value that no spreadsheet takes for a formula: text that looks like one gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

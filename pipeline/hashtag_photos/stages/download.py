@@ -51,7 +51,7 @@ from hashtag_photos.stages.worklist import (
     something_to_do,
     superseded,
 )
-from hashtag_photos.tables import PHOTOS, photos_table
+from hashtag_photos.tables import PHOTOS, photos_table, spreadsheet_cell
 
 PART_ROWS = 1_000
 _HASHED_AT_ONCE = 100
@@ -448,7 +448,7 @@ def _write_missing(run: Run) -> None:
             for row in batch.to_pylist():
                 if row["status"] != PhotoStatus.OK and _attempt(row) not in later:
                     helps = "yes" if PhotoStatus(row["status"]).temporary else "no"
-                    table.writerow((*map(_cell, row.values()), helps))
+                    table.writerow((*map(spreadsheet_cell, row.values()), helps))
         text.detach()
 
     run.storage.write(MISSING, fill)
@@ -489,11 +489,6 @@ def _log(path: str | os.PathLike[str] | None) -> Iterator[Callable[[Any], None]]
     finally:
         with suppress(OSError):  # said already, by who wrote to it
             file.close()
-
-
-def _cell(value: Any) -> Any:
-    """A value that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "@", "\t", "\r", "-")) else value
 
 
 def _reach(locals_: list[Local]) -> Local:

@@ -24,7 +24,7 @@ from hashtag_photos.records import Incomplete, PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
 from hashtag_photos.stages.classify import scores_path
-from hashtag_photos.tables import probability_column
+from hashtag_photos.tables import probability_column, spreadsheet_cell
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,7 +36,6 @@ _MISSING = (*(status.value for status in PhotoStatus if status is not PhotoStatu
 _HOSTS_IN_JSON = 20
 _WORDINGS = 10  # of the reasons of one status; what else servers and decoders say counts as "other reasons"
 _COLUMN_NAMES = {"low": "low_95", "high": "high_95"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ANSWERS = {
     f"the server answered {each.value}": f"the server answered {each.value} {each.phrase}" for each in HTTPStatus
 }
@@ -288,9 +287,7 @@ def _as_csv(rows: list[dict[str, Any]], columns: Iterable[str] | None = None) ->
     """Rows as CSV; text that a spreadsheet would take for a formula gets an apostrophe in front."""
 
     def cell(value: Any) -> Any:
-        if isinstance(value, str) and value.startswith(_FORMULA):
-            return f"'{value}"
-        return f"{value:.6f}" if isinstance(value, float) else value
+        return f"{value:.6f}" if isinstance(value, float) else spreadsheet_cell(value)
 
     text = io.StringIO()
     table = csv.DictWriter(text, list(columns or rows[0]), lineterminator="\n")
