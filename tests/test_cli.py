@@ -48,6 +48,8 @@ def place(tmp_path: Path) -> Path:
         (["--posts", "good.jsonl", "--labels", "bad.toml"], "bad.toml: is not valid TOML"),
         (["--posts", "good.jsonl", "--labels", "freindly"], "did you mean 'friendly-or-force'?"),
         (["--posts", "good.jsonl", "--device", "gpu"], "device 'gpu' can't be used"),
+        (["--posts", "good.jsonl", "--precision", "fp8"], "there is no precision 'fp8': choose auto, fp32 or bf16"),
+        (["--posts", "good.jsonl", "--model", "ViT-B-32/openai"], "take ViT-B-32-quickgelu/openai"),
         (["--run", "other"], "not a run folder"),
         (["--posts", "good.jsonl", "--run", "file"], "a file stands where the run folder should be"),
         (["--posts", "good.jsonl", "--run", "file/run"], "choose another with --run"),
@@ -208,11 +210,14 @@ def test_each_make_variable_is_an_option_of_the_same_name() -> None:
     assert shlex.split(download)[1:] == shlex.split(
         "run --contact me@example.org --ignore-opt-outs --log l --placeholders p --ports 8080 --rate 5"
     )
+    measured = make("MODEL=base", "DEVICE=cuda", "PRECISION=fp32")
+    assert shlex.split(measured)[1:] == shlex.split("run --device cuda --model base --precision fp32")
     assert make("PYTHON=python3", "LABLES=x").endswith("run --lables 'x'"), "a misspelt one is not left out in silence"
 
 
 def test_make_variables_from_the_environment_count_too() -> None:
     assert make(POSTS="p.jsonl").endswith("run --posts 'p.jsonl'"), "POSTS=p.jsonl make classify ran the sample instead"
+    assert make(PRECISION="bf16").endswith("run --precision 'bf16'")
     assert make(HOME_TOWN="x").endswith("hashtag-photos run")
 
 
@@ -259,6 +264,66 @@ def test_the_next_command_can_be_typed_as_it_is_shown(place: Path) -> None:
     (shown,) = re.findall(r"^next: (.*)$", done.stdout, re.MULTILINE)
     assert subprocess.run(shown, shell=True, cwd=place, capture_output=True, timeout=60).returncode == 0
     assert (place / "my run/report").is_dir()
+
+
+def shown_next(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    (shown,) = re.findall(r"^next: (.*)$", done.stdout, re.MULTILINE)
+    return shown
+
+
+def test_a_question_can_be_typed_and_its_label_set_is_known_from_then_on(place: Path) -> None:
+    (place / "pictures/1.jpg").write_bytes(picture())
+    assert command("run", "--images", "pictures", "--model", "tiny", "--run", "my run", cwd=place).returncode == 0
+    friendly, force = "Friendly: a police officer hugging a child", "conflict and-force: a baton | a fight"
+    typed = ["--ask", friendly, force, "--device", "cpu"]
+    shown = shown_next(command("classify", "my run", *typed, cwd=place))
+    (key,) = re.findall(r"--labels (asked-[0-9a-f]{8})$", shown)
+    assert shown_next(command("classify", "my run", "--ask", friendly, "--ask", force, cwd=place)) == shown
+    done = subprocess.run(shown, shell=True, cwd=place, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "asked, by tiny" in done.stdout
+    assert re.search(r"│ conflict_and_force │", done.stdout)
+    for stage in ("classify", "summarize", "report"):
+        again = command(stage, "my run", "--labels", key, cwd=place)
+        assert again.returncode == 0, again.stderr
+    assert (place / "my run/report").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["my run", "--ask", "a: a cat", "b: a dog", "--labels", "picture-kind"],
+            "--ask and --labels exclude each other",
+        ),
+        (["my run", "--ask", "a: a cat"], "at least two classes are needed"),
+        (["my run", "--ask", "a cat", "a dog"], "names no class"),
+        (["--ask", "a: a cat", "b: a dog", "my run"], "the run folder stands before --ask, and 'b: a dog' is none"),
+        (["my run", "b: a dog"], "'b: a dog' stands after the run folder: give it with an option"),
+    ],
+)
+def test_a_question_that_can_not_be_asked(tmp_path: Path, words: list[str], message: str) -> None:
+    done = command("classify", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_goes_on_in_the_precision_that_it_began_with(place: Path) -> None:
+    (place / "pictures/1.jpg").write_bytes(picture())
+    words = ["--images", "pictures", "--model", "tiny", "--device", "cpu", "--run", "run"]
+    assert command("run", *words, "--precision", "bf16", cwd=place).returncode == 0
+    refused = command("classify", "run", "--precision", "fp32", cwd=place)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "was asked with precision bf16 and is now asked with precision fp32" in refused.stderr
+    again = command("run", "--run", "run", cwd=place)
+    assert again.returncode == 0, again.stderr
+    assert "classify   nothing to do" in again.stdout
+    shown = shown_next(command("classify", "run", "--labels", "picture-kind", "--model", "tiny", cwd=place))
+    assert shown.endswith("summarize run --labels picture-kind")
+    other = command("report", "run", "--model", "tiny", "--labels", "picture-kind", cwd=place)
+    assert other.returncode == 0, other.stderr
 
 
 def test_a_misspelt_option_is_an_error(tmp_path: Path) -> None:

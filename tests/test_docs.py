@@ -31,7 +31,8 @@ def blocks(language: str) -> list[str]:
 
 def test_every_command_is_documented_and_every_documented_one_exists() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert {"run", "collect", "download", "classify", "summarize", "report"} <= commands
+    commands |= {group.name for group in app.registered_groups}
+    assert {"run", "collect", "download", "classify", "summarize", "report", "models"} <= commands
     assert set(re.findall(r"`hashtag-photos ([a-z]+)", README)) == commands
 
 
@@ -39,8 +40,9 @@ def test_documented_options_exist() -> None:
     uses = re.findall(r"`hashtag-photos ([a-z]+)((?: [^\s`]+)*)", README)
     assert any("--" in words for _, words in uses)
     for command, words in uses:
+        below = re.findall(r"^ ([a-z]+)", words) if command == "models" else []
         for option in re.findall(r"--[a-z-]+", words):
-            assert option in help_of(command), f"{command} {option}"
+            assert option in help_of(command, *below), f"{command} {option}"
 
 
 def test_documented_variables_are_options_of_the_run() -> None:

@@ -74,6 +74,14 @@ def test_parts_add_up_and_older_parts_lack_nothing(tmp_path: Path) -> None:
         assert database.execute("SELECT id, likes FROM posts ORDER BY id").fetchall() == [("1", None), ("2", 3)]
 
 
+def test_a_table_comes_in_the_order_it_was_written_in_pieces_of_any_size(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for first in (0, 5):
+        run.append("numbers", pa.table({"n": range(first, first + 5), "other": ["x"] * 5}))
+    pieces = [batch.to_pydict() for batch in run.batches("numbers", "n", rows=3)]
+    assert pieces == [{"n": [0, 1, 2]}, {"n": [3, 4]}, {"n": [5, 6, 7]}, {"n": [8, 9]}]
+
+
 def test_two_writers_of_one_folder_get_a_clear_error(tmp_path: Path) -> None:
     code = f"""
 import sys

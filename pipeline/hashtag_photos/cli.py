@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -21,6 +22,8 @@ from hashtag_photos.errors import HashtagPhotosError, RunConflictError, RunError
 from hashtag_photos.terminal import bars, many, nothing_or, reasons, show, shown_path, tell
 
 if TYPE_CHECKING:
+    from hashtag_photos.labels import LabelSet
+    from hashtag_photos.models import ModelSpec
     from hashtag_photos.run import Run
     from hashtag_photos.sources import Source
     from hashtag_photos.stages import Progress
@@ -37,6 +40,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+models_app = typer.Typer(invoke_without_command=True)
+app.add_typer(models_app, name="models")
 
 Hashtag = Annotated[str | None, typer.Option(help="The hashtag to search for, with --source.", show_default=False)]
 Sources = Annotated[
@@ -87,7 +92,25 @@ Labels = Annotated[
     str | None,
     typer.Option(help="A bundled label set or a .toml file. Default: friendly-or-force.", show_default=False),
 ]
+AskedLabels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        help="A bundled label set, a .toml file, or a label set that the run knows. Default: the run's first.",
+        show_default=False,
+    ),
+]
+Ask = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A label set typed here, instead: 'CLASS: WHAT CAN BE SEEN', one or more of each of two classes or more.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Precision = Annotated[
+    str, typer.Option(help="What the model computes in: fp32, bf16, or auto: fp32; bf16 on CUDA.", show_default=False)
+]
 RunFolder = Annotated[str | None, typer.Option("--run", help="The run folder. Default: runs/NAME.", show_default=False)]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run folder.", show_default=False)]
 Retry = Annotated[bool, typer.Option("--retry", help="Ask again for what failed for now (time-outs, server errors).")]
@@ -137,6 +160,7 @@ def run(
     model: Model = None,
     labels: Labels = None,
     device: Device = "auto",
+    precision: Precision = "auto",
     run: RunFolder = None,
     retry: Retry = False,
     contact: Contact = None,
@@ -158,7 +182,7 @@ def run(
     asked_for = _asked_for(retry, max_wait, contact, rate, ports, ignore_opt_outs, placeholders, log)
     folder = Run(run or _default_folder(hashtag, posts, images))
     sources = _sources(folder, given)
-    classifier = _classifier(folder, sources, model, labels, device)
+    classifier = _classifier(folder, sources, model, labels, device, precision)
     asked = question(classifier)
     folder.check(model=asked["model"], labels=asked["labels"], keep_authors=keep_authors or None)
     check_question(folder, classifier)
@@ -235,19 +259,31 @@ def download(
     _say_missing(folder, done)
 
 
-@app.command()
-def classify(run: RunArgument, model: Model = None, labels: Labels = None, device: Device = "auto") -> None:
-    """Stage 3: a label for each image. A second label set or model is asked beside the first; vectors are kept."""
+@app.command(context_settings={"allow_extra_args": True})
+def classify(
+    context: typer.Context,
+    run: RunArgument,
+    model: Model = None,
+    labels: AskedLabels = None,
+    ask: Ask = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Stage 3: a label for each image. A second label set or model is asked beside the first; vectors are kept.
+
+    A question can be typed: --ask "friendly: a police officer hugging a child" "conflict_and_force: a baton"
+    """
+    asked = _asked(run, ask, context.args, labels)
     folder = _existing(run)
-    classifier = _classifier(folder, _remembered(folder), model, labels, device)
+    classifier = _classifier(folder, _remembered(folder), model, asked or labels, device, precision)
     _check_device(device)
     with bars() as progress:
         _classify(folder, classifier, progress)
-    tell(f"next: {_command('summarize', folder.location)}{_question_options(folder, classifier, model, labels)}")
+    tell(f"next: {_command('summarize', folder.location, *_question_options(folder, classifier, model, labels))}")
 
 
 @app.command()
-def summarize(run: RunArgument, model: Model = None, labels: Labels = None) -> None:
+def summarize(run: RunArgument, model: Model = None, labels: AskedLabels = None) -> None:
     """Stage 4: the tally, as a table here, and as tally.json and CSV files in the run's report folder."""
     folder = _existing(run)
     with bars() as progress:
@@ -258,10 +294,79 @@ def summarize(run: RunArgument, model: Model = None, labels: Labels = None) -> N
 
 
 @app.command()
-def report(run: RunArgument, model: Model = None, labels: Labels = None) -> None:
+def report(run: RunArgument, model: Model = None, labels: AskedLabels = None) -> None:
     """The page: report.html in the run's report folder."""
     folder = _existing(run)
     _finish(folder, model, labels)
+
+
+@models_app.callback()
+def list_models(context: typer.Context) -> None:
+    """What can be classified with: presets, their size and licence, and whether their weights are on this machine."""
+    if context.invoked_subcommand is not None:
+        return
+    from hashtag_photos.models import find_model, find_weights, presets
+
+    for name in presets():
+        spec = find_model(name)
+        is_, weights = spec.architecture if spec.weights else "bundled", find_weights(spec)
+        tell(f"{name:<10} {is_}, {_millions(spec)}, weights of {_bytes(spec)}, {spec.licence}. {spec.notes}")
+        if weights is None:
+            tell(f"{'':<10} not on this machine; to bring it: {_command('models', 'fetch', name)}\n")
+        else:
+            commit = f", commit {weights.commit}" if weights.commit else ""
+            tell(f"{'':<10} on this machine: {shown_path(str(weights.path))}{commit}\n")
+    tell("Any OpenCLIP name, hf-hub:org/repo and local-dir:/path are models too.")
+    tell(f"What they cost here, measured in seconds: {_command('models', 'measure')}")
+
+
+@models_app.command("measure")
+def measure_models(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Default: the presets.")] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """What a model costs on this machine: about five seconds for each, after loading it."""
+    from hashtag_photos.models import find_model, presets
+    from hashtag_photos.stages.measure import HEIGHT, WIDTH, measure
+
+    specs = [find_model(name) for name in names or presets()]
+    _check_device(device)
+    tell(f"pictures a second, JPEG of {WIDTH}x{HEIGHT}, and what 10,000 of them take")
+    for spec in specs:
+        with bars() as progress:
+            progress(f"measure {spec.name}", 0, None)
+            done = measure(spec, device=device, precision=precision)
+        values = "" if done.own_weights else "; with random weights, which cost the same"
+        tell(
+            f"{spec.name:<10} decoded {done.prepared:,.0f}/s, by the model {done.encoded:,.1f}/s: "
+            f"{_duration(10_000 * done.seconds)} on {done.device} in {done.precision}{values}"
+        )
+
+
+@models_app.command("fetch")
+def fetch_model(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A preset or any OpenCLIP name.", show_default=False)],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="A new folder to put the model into, for a machine without network.", show_default=False),
+    ] = None,
+) -> None:
+    """A model's weights onto this machine, checked, so that it starts without network from then on."""
+    from hashtag_photos.models import find_model, find_weights
+    from hashtag_photos.weights import ORIGIN, fetch, pack
+
+    spec = find_model(name)
+    had = find_weights(spec) is not None if to is None else (to / ORIGIN).is_file()
+    weights = fetch(spec) if to is None else pack(spec, to)
+    if had:
+        tell("nothing to do: it is there")
+    tell(f"model      {spec.reference}{f', from {weights.hub}' if weights.hub else ''}")
+    tell(f"weights    {shown_path(str(weights.path))}")
+    tell(f"sha256     {weights.sha256}")
+    tell(f"commit     {weights.commit or 'unknown'}")
+    if to is not None:
+        tell(f"next       carry {to} over; there: {_command('run', '--model', f'local-dir:{to}')}")
 
 
 def main() -> NoReturn:
@@ -423,20 +528,47 @@ def _default_folder(hashtag: str | None, posts: Path | None, images: Path | None
     return f"runs/{slug(given.expanduser().resolve().stem if posts else given.expanduser().resolve().name)}"
 
 
-def _classifier(folder: Run, sources: list[Source], model: str | None, labels: str | None, device: str) -> Classifier:
+def _classifier(
+    folder: Run, sources: list[Source], model: str | None, labels: str | LabelSet | None, device: str, precision: str
+) -> Classifier:
     """The classifier that is asked for, or else the one that the run remembers, or else the default for its source."""
     from hashtag_photos import models
-    from hashtag_photos.labels import DEFAULT, LabelSet, label_set_from_facts
+    from hashtag_photos.labels import DEFAULT
     from hashtag_photos.sources.sample import Sample
     from hashtag_photos.stages.classify import Classifier
 
     only_sample = bool(sources) and all(isinstance(each, Sample) for each in sources)
     default_model = models.FOR_THE_SAMPLE if only_sample else models.DEFAULT
-    label_set: str | LabelSet = labels or DEFAULT
-    facts = folder.used("label_sets", str(folder.asked.get("labels")))
-    if labels is None and facts is not None:
-        label_set = label_set_from_facts(dict(facts))
-    return Classifier(model or folder.asked.get("model") or default_model, label_set, device=device)
+    label_set = labels if labels is not None else (_known_labels(folder, str(folder.asked.get("labels"))) or DEFAULT)
+    if isinstance(label_set, str):
+        label_set = _known_labels(folder, label_set) or label_set
+    chosen = model or folder.asked.get("model") or default_model
+    if precision == "auto":  # a run goes on as it began, on whatever machine
+        precision = folder.asked.get("precision", precision)
+    return Classifier(chosen, label_set, device=device, precision=precision)
+
+
+def _known_labels(folder: Run, key: str) -> LabelSet | None:
+    """A label set that the run has, by its key."""
+    from hashtag_photos.labels import label_set_from_facts
+
+    facts = folder.used("label_sets", key)
+    return label_set_from_facts(dict(facts)) if facts is not None else None
+
+
+def _asked(run: str, ask: list[str] | None, more: list[str], labels: str | None) -> LabelSet | None:
+    """The label set that is typed after --ask; all words after the run folder belong to it."""
+    from hashtag_photos.labels import asked
+
+    if not ask and more:
+        raise UsageError(f"{more[0]!r} stands after the run folder: give it with an option (see --help)")
+    if not ask:
+        return None
+    if labels is not None:
+        raise UsageError("--ask and --labels exclude each other: type the question, or name the label set")
+    if ":" in run and "://" not in run:
+        raise UsageError(f"the run folder stands before --ask, and {run!r} is none")
+    return asked([*ask, *more])
 
 
 def _check_device(device: str) -> None:
@@ -538,14 +670,20 @@ def _classify(folder: Run, classifier: Classifier, progress: Progress) -> Classi
 
 def _tally(folder: Run, model: str | None, labels: str | None) -> Tally:
     from hashtag_photos.labels import find_labels
-    from hashtag_photos.models import find_model
     from hashtag_photos.stages.summarize import summarize as stage
 
     return stage(
         folder,
-        model_key=find_model(model).key if model else None,
-        labels_key=find_labels(labels).key if labels else None,
+        model_key=_model_key(folder, model) if model else None,
+        labels_key=(_known_labels(folder, labels) or find_labels(labels)).key if labels else None,
     )
+
+
+def _model_key(folder: Run, model: str) -> str:
+    """The key of a model in this run, which has one precision."""
+    from hashtag_photos.models import PRECISIONS, find_model
+
+    return replace(find_model(model), precision=folder.asked.get("precision", PRECISIONS[0])).key
 
 
 def _finish(folder: Run, model: str | None, labels: str | None) -> None:
@@ -615,14 +753,31 @@ def _say_next(folder: Run, tally: Tally) -> None:
         tell(f"next       look at pictures of each class before you publish; a second question: {another}")
 
 
-def _question_options(folder: Run, classifier: Classifier, model: str | None, labels: str | None) -> str:
+def _question_options(folder: Run, classifier: Classifier, model: str | None, labels: str | None) -> list[str]:
     """The options that ask for this question again, where it is not the run's own."""
-    options = ""
+    options = []
     if model and classifier.model.key != folder.asked.get("model_key"):
-        options += f" --model {shlex.quote(model)}"
-    if labels and classifier.labels.key != folder.asked.get("labels"):
-        options += f" --labels {shlex.quote(labels)}"
+        options += ["--model", model]
+    if classifier.labels.key != folder.asked.get("labels"):
+        options += ["--labels", labels or classifier.labels.key]
     return options
+
+
+def _millions(spec: ModelSpec) -> str:
+    return f"{(spec.parameters or 0) / 1e6:,.0f} million parameters"
+
+
+def _bytes(spec: ModelSpec) -> str:
+    size = spec.megabytes or 0
+    return f"{size / 1000:.1f} GB" if size >= 1000 else f"{size} MB"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    for unit, name in ((3600, "hour"), (60, "minute")):
+        if seconds >= 1.5 * unit:
+            return many(round(seconds / unit), name)
+    return many(max(round(seconds), 1), "second")
 
 
 def _report_place(folder: Run, tally: Tally) -> str:

@@ -1,27 +1,46 @@
-"""The one module that imports torch and open_clip: pictures -> vectors, texts -> vectors.
+"""The one module that runs models: pictures -> vectors, texts -> vectors. With pixels.py the only one to import torch.
 
-Vectors are unit vectors as float32 arrays. Weights are always asked for: OpenCLIP otherwise builds a model of random
-numbers and only logs a warning. It knows nothing of runs, classes or files other than weights.
+Vectors are unit vectors as float32 arrays, and those of OpenCLIP: the model is built by its `create_model`, its weights
+are loaded by its `load_checkpoint`, and what OpenCLIP passes over in silence is an error here: weights that aren't
+there, a tokenizer of another vocabulary, a prompt that is cut. It knows nothing of runs, classes or files other than
+weights.
+
+On a GPU a batch is copied while the one before is computed, and each GPU of the machine gets batches in turn.
 """
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, cast
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 import open_clip
 import torch
+from open_clip.factory import load_checkpoint
 from PIL import Image
+from torch.overrides import TorchFunctionMode
 
 from hashtag_photos.errors import ModelError
 from hashtag_photos.models import ModelSpec
+from hashtag_photos.pixels import Preprocessing
+from hashtag_photos.weights import Weights, fetch_weights
 
 Vectors = npt.NDArray[np.float32]
+
+CPU_BATCH = 32  # of a ViT-B-32: with more, a core computes nothing faster
+GPU_BATCH = 512
+COMPILE_FROM = 300_000  # images: a compilation takes about a minute, and saves perhaps a tenth of the time after it
+_WAY_OUT = "update its driver, install a torch that fits it, or do without it: --device cpu (DEVICE=cpu)"
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
 def pretrained_names() -> list[str]:
@@ -34,77 +53,365 @@ def choose_device(asked: str) -> str:
 
     Raises ModelError for one that can't be used. A GPU that is there but unusable is never silently replaced.
     """
-    if asked == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(asked)
-        torch.zeros(1, device=device)
-    except Exception as error:  # torch raises RuntimeError, AssertionError and others here
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if asked != "auto":
+        _try(asked, "use auto, cpu, cuda or mps")
+        return str(torch.device(asked))
+    if torch.cuda.is_available():
+        _try("cuda", _WAY_OUT)
+        return "cuda"
+    if gpu := _hidden_gpu():
         raise ModelError(
-            f"device {asked!r} can't be used: {reason}; use auto, cpu, cuda or mps", subject=asked
-        ) from error
-    return str(device)
+            f"{gpu} is there, and torch can't use it: {_why_no_cuda()}; {_WAY_OUT}",
+            subject=gpu,
+        )
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def natural_precision(device: str) -> str:
+    """What a model is computed in unless somebody asks otherwise: bf16 on a GPU that has it, else fp32."""
+    if device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16"
+    return "fp32"
 
 
 class Encoder:
-    """An OpenCLIP model on a device, in fp32. Raises ModelError if it can't be loaded with its weights."""
+    """An OpenCLIP model on a device, in the precision of its spec. Raises ModelError if it can't be loaded.
+
+    `notes` are what a person should know of how it went, such as batches that had to be halved.
+    """
 
     def __init__(self, spec: ModelSpec, device: str = "auto") -> None:
-        self.device = choose_device(device)
+        chosen = choose_device(device)
+        self.spec = spec
+        self.precision = spec.precision
+        #: cpu, cuda or mps
+        self.device = torch.device(chosen).type
+        self.weights: Weights = fetch_weights(spec)
+        self.notes: list[str] = []
         try:
-            with _quiet():
-                model, _, preprocess = open_clip.create_model_and_transforms(
-                    spec.architecture,
-                    pretrained=spec.weights,
-                    precision="fp32",
-                    device=self.device,
-                    require_pretrained=True,
-                    weights_only=True,
-                )
-                self._tokenize = open_clip.get_tokenizer(spec.architecture)
+            model, self._tokenizer = _load(spec, self.weights)
+        except ModelError:
+            raise
         except Exception as error:
-            if spec.folder is not None:
-                what = f"its folder {spec.folder} is damaged, or not of this OpenCLIP"
-            else:
-                what = (
-                    "its weights are downloaded on first use: check the network, or give a folder that has them: "
-                    "--model local-dir:/path"
-                )
+            what = (
+                "is damaged, or not of this OpenCLIP: fetch it anew"
+                if not isinstance(error, ImportError)
+                else "needs a package that is not installed"
+            )
             raise ModelError(
-                f"model {spec.name!r} can't be loaded: {_first_line(error)}; {what}", subject=spec.name
+                f"model {spec.name!r} can't be loaded: {_first_line(error)}; {self.weights.path.parent} {what}",
+                subject=spec.name,
             ) from error
-        self._model = model.eval()
-        self._preprocess = preprocess
         #: exp of the learned temperature: cosines are multiplied with it before the softmax
-        self.logit_scale = float(model.logit_scale.detach().exp())
+        self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.preprocessing = {key: _plain(value) for key, value in open_clip.get_model_preprocess_cfg(model).items()}
+        self._pixels = Preprocessing(self.preprocessing)
+        self._check_tokenizer(model)
+        self._lanes = [_lane(model, self._pixels, each, self.precision) for each in _devices(chosen)]
+        self._turn = 0
+        self.batch_size = self._fitting_batch() if self.device == "cuda" else CPU_BATCH
+        #: batches that may be under way at once: on a CPU none, since it computes them where it is asked
+        self.ahead = 2 * len(self._lanes) if self.device == "cuda" else 0
 
-    def fingerprint(self) -> str:
-        """The sha256 of all weights as loaded, wherever they came from."""
-        digest = hashlib.sha256()
-        for name, values in sorted(self._model.state_dict().items()):
-            digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
-            digest.update(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+    def prepare(self, picture: BinaryIO | Image.Image) -> torch.Tensor:
+        """A picture's pixels as the device takes them, (3, height, width): as OpenCLIP's `preprocess_val` gives them,
+        or for a GPU, which finishes that itself, as bytes. Safe in threads.
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
-        """An RGB image as the model's input, (3, height, width); safe in threads."""
-        return cast(torch.Tensor, self._preprocess(image))
+        Raises ImageError for a file that is no image.
+        """
+        pixels = self._pixels(picture)
+        return pixels if self.device == "cuda" else self._pixels.normalised(pixels)
 
-    @torch.inference_mode()
     def encode_images(self, prepared: Sequence[torch.Tensor]) -> Vectors:
-        """Unit vectors of prepared images, (n, dimension)."""
-        batch = torch.stack(list(prepared)).to(self.device)
-        return cast(Vectors, self._model.encode_image(batch, normalize=True).float().cpu().numpy())
+        """Unit vectors of prepared pictures, (n, dimension)."""
+        return self.begin(prepared)()
+
+    def begin(self, prepared: Sequence[torch.Tensor]) -> Callable[[], Vectors]:
+        """Begin to encode prepared pictures; what is returned waits for their unit vectors, (n, dimension).
+
+        Where the device's memory is not enough, batches are halved from there on, which `notes` says. Raises ModelError
+        if it is not enough for one picture, or if vectors come out that are no numbers.
+        """
+        lane = self._lanes[self._turn % len(self._lanes)]
+        self._turn += 1
+        pieces = list(self._pieces(lane, prepared))
+
+        def finish() -> Vectors:
+            vectors = np.concatenate([piece() for piece in pieces])
+            if not np.isfinite(vectors).all():
+                raise ModelError(
+                    f"model {self.spec.name!r} gives vectors that are no numbers: its weights are damaged, or too "
+                    f"large for {self.precision}; try --precision fp32, or fetch the weights anew",
+                    subject=self.spec.name,
+                )
+            return vectors
+
+        return finish
+
+    def expect(self, images: int) -> None:
+        """Say how many images will come: a GPU's model is compiled where that pays."""
+        if self.device == "cuda" and images >= COMPILE_FROM:
+            for lane in self._lanes:
+                lane.compile(self.batch_size)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors of texts, (n, dimension)."""
-        tokens = self._tokenize(list(texts)).to(self.device)
-        return cast(Vectors, self._model.encode_text(tokens, normalize=True).float().cpu().numpy())
+        """Unit vectors of texts, (n, dimension). Raises ModelError for one that is longer than what the model reads."""
+        lane = self._lanes[0]
+        parts = []
+        for start in range(0, len(texts), CPU_BATCH):
+            tokens = self._tokens(texts[start : start + CPU_BATCH]).to(lane.device)
+            parts.append(_unit(lane.model.encode_text(tokens, normalize=False)).cpu().numpy())
+        return np.concatenate(parts)
+
+    def _pieces(self, lane: _Lane, prepared: Sequence[torch.Tensor]) -> Iterator[Callable[[], Vectors]]:
+        start = 0
+        while start < len(prepared):
+            piece = prepared[start : start + self.batch_size]
+            try:
+                yield lane.launch(piece)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if len(piece) == 1:
+                    raise ModelError(
+                        f"model {self.spec.name!r} doesn't fit into the memory of {lane.device} with a single picture: "
+                        "free some, take a smaller model with --model, or the processor with --device cpu",
+                        subject=self.spec.name,
+                    ) from error
+                self.batch_size = len(piece) // 2
+                lane.relieve()
+                self.notes = [
+                    *(note for note in self.notes if not note.startswith("out of memory")),
+                    f"out of memory on {lane.device}: batches of {self.batch_size} from here on",
+                ]
+                continue
+            start += len(piece)
+
+    def _fitting_batch(self) -> int:
+        """Pictures that half of a GPU's memory has room for: a power of two, at most 512, the same each time."""
+        lane = self._lanes[0]
+        blank = self.prepare(Image.new("RGB", (16, 16)))
+        lane.launch([blank])()  # what a device sets up once is not counted
+        torch.cuda.reset_peak_memory_stats(lane.device)
+        before = torch.cuda.memory_allocated(lane.device)
+        lane.launch([blank] * 8)()
+        each = max(1, (torch.cuda.max_memory_allocated(lane.device) - before) // 8)
+        room = torch.cuda.get_device_properties(lane.device).total_memory // 2
+        return int(min(GPU_BATCH, 2 ** max(0, (room // each).bit_length() - 1)))
+
+    # Texts
+
+    def _tokens(self, texts: Sequence[str]) -> torch.Tensor:
+        """Tokens as the model reads them. OpenCLIP's tokenizers cut what is too long without a word."""
+        tokens = self._tokenizer(list(texts))
+        longer = self._tokenizer(list(texts), context_length=4 * tokens.shape[1])
+        for text, row in zip(texts, longer, strict=True):
+            if not bool((row[tokens.shape[1] :] == row[-1]).all()):
+                raise ModelError(
+                    f"the prompt {_shortened(text)} is longer than the {tokens.shape[1]} tokens that model "
+                    f"{self.spec.name!r} reads: shorten it, or its template",
+                    subject=text,
+                )
+        return cast(torch.Tensor, tokens)
+
+    def _check_tokenizer(self, model: torch.nn.Module) -> None:
+        """Raise ModelError for a tokenizer that is not the model's: its texts would be read as others, in silence."""
+        text = getattr(model, "text", model)
+        length = getattr(text, "context_length", None) or getattr(model, "context_length", None)
+        words = getattr(text, "vocab_size", None) or getattr(model, "vocab_size", None)
+        probe = self._tokenizer(["a photo of a person", "a"])
+        own = getattr(self._tokenizer, "vocab_size", None) or len(getattr(self._tokenizer, "tokenizer", ()))
+        problem = None
+        if length and probe.shape[1] != length:
+            problem = f"gives {probe.shape[1]} tokens, the model reads {length}"
+        elif words and own and own > words:
+            problem = f"knows {own:,} words, the model {words:,}"
+        elif words and own and own < words and isinstance(self._tokenizer, open_clip.SimpleTokenizer):
+            problem = f"is CLIP's with {own:,} words, the model has another with {words:,}"
+        elif not bool((probe[1][3:] == probe[1][-1]).all()):
+            problem = "doesn't fill short texts up at their end"
+        if problem:
+            raise ModelError(
+                f"the tokenizer that OpenCLIP has for model {self.spec.name!r} {problem}: it is not the one that the "
+                "model was trained with; check hf_tokenizer_name and context_length in its open_clip_config.json",
+                subject=self.spec.name,
+            )
+
+
+class _Lane:
+    """A copy of the model on a device that computes when it is asked to: a CPU, or MPS."""
+
+    def __init__(self, model: torch.nn.Module, device: str, precision: str) -> None:
+        self.model: Any = model.to(device).eval()
+        self.device = device
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._encode: Any = self.model.encode_image
+
+    @torch.inference_mode()
+    def launch(self, prepared: Sequence[torch.Tensor]) -> Callable[[], Vectors]:
+        batch = torch.stack(list(prepared)).to(self.device, self._dtype)
+        vectors = cast(Vectors, _unit(self._encode(batch, normalize=False)).cpu().numpy())
+        return lambda: vectors
+
+    def relieve(self) -> None:
+        """Give back memory that is held for later."""
+
+    def compile(self, batch_size: int) -> None:
+        """Make the model faster for batches of one size."""
+
+
+class _GpuLane(_Lane):
+    """A copy of the model on a GPU: pixels are copied as bytes on a stream of their own, while others are computed."""
+
+    def __init__(
+        self, model: torch.nn.Module, pixels: Preprocessing, device: str, precision: str, cuda: Any = torch.cuda
+    ) -> None:
+        super().__init__(model, device, precision)
+        self._pixels = pixels
+        self._cuda = cuda
+        self._copying = cuda.Stream(device)
+        self._padded = 0
+
+    @torch.inference_mode()
+    def launch(self, prepared: Sequence[torch.Tensor]) -> Callable[[], Vectors]:
+        cuda, computing = self._cuda, self._cuda.current_stream(self.device)
+        rows = max(len(prepared), self._padded)  # a compiled model knows one size
+        host = torch.zeros((rows, *prepared[0].shape), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
+        torch.stack(list(prepared), out=host[: len(prepared)])
+        with cuda.stream(self._copying):
+            pixels = host.to(self.device, non_blocking=True)
+        computing.wait_stream(self._copying)
+        if pixels.is_cuda:
+            pixels.record_stream(computing)  # or its memory would be given to the next copy while it is read
+        with torch.backends.cudnn.flags(allow_tf32=False) if pixels.is_cuda else nullcontext():
+            vectors = _unit(self._encode(self._pixels.normalised(pixels).to(self._dtype), normalize=False))
+        found = torch.empty(vectors.shape, pin_memory=torch.cuda.is_available())
+        found.copy_(vectors, non_blocking=True)
+        done = cuda.Event()
+        done.record(computing)
+
+        def wait() -> Vectors:
+            done.synchronize()
+            return cast(Vectors, found[: len(prepared)].numpy())
+
+        return wait
+
+    def relieve(self) -> None:
+        self._padded = 0
+        self._encode = self.model.encode_image
+        self._cuda.synchronize(self.device)
+        self._cuda.empty_cache()
+
+    def compile(self, batch_size: int) -> None:
+        self._encode = torch.compile(self.model.encode_image)
+        self._padded = batch_size
+
+
+def _lane(model: torch.nn.Module, pixels: Preprocessing, device: str, precision: str) -> _Lane:
+    if device.startswith("cuda"):
+        return _GpuLane(copy.deepcopy(model) if device != "cuda:0" else model, pixels, device, precision)
+    return _Lane(model, device, precision)
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    """Features at length 1, in float32 also where a model computes in bf16, whose three digits would miss it."""
+    return torch.nn.functional.normalize(features.float(), dim=-1)
+
+
+# Devices
+
+
+def _devices(chosen: str) -> list[str]:
+    """All GPUs where CUDA was asked for without a number, else the one device."""
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] if chosen == "cuda" else [chosen]
+
+
+def _try(device: str, way_out: str) -> None:
+    """Compute something small on a device. Raises ModelError."""
+    try:
+        (torch.zeros(1, device=torch.device(device)) + 1).item()
+    except Exception as error:  # torch raises RuntimeError, AssertionError and others here
+        raise ModelError(f"device {device!r} can't be used: {_first_line(error)}; {way_out}", subject=device) from error
+
+
+def _hidden_gpu() -> str | None:
+    """The name of a GPU that the machine has and torch doesn't see, unless it was hidden on purpose."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return None
+    if _NVIDIA.is_dir():
+        return "an NVIDIA GPU" if any(_NVIDIA.iterdir()) else None
+    if tool := shutil.which("nvidia-smi"):
+        try:
+            listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return next((line.split("(UUID")[0].strip() for line in listed.splitlines() if line.startswith("GPU")), None)
+    return None
+
+
+def _why_no_cuda() -> str:
+    if torch.version.cuda is None:
+        return "this torch was built without CUDA"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except Exception as error:  # noqa: BLE001  torch raises RuntimeError, AssertionError and others here
+        return _first_line(error)
+    return "CUDA is not available to it"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+# Loading
+
+
+class _Blank(TorchFunctionMode):
+    """Leaves out the random numbers that a new model is filled with, seconds of work: weights replace all of them.
+
+    Buffers, which weights may not have, are computed as ever. That nothing stays blank, `load_state_dict` holds: it is
+    strict.
+    """
+
+    _FILLS = frozenset(("normal_", "uniform_", "erfinv_"))
+    _CHANGES = frozenset(("mul_", "add_", "div_", "clamp_"))
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        filled = args[0] if args else kwargs.get("tensor")
+        name = getattr(func, "__name__", "")
+        if isinstance(filled, torch.nn.Parameter) and (
+            getattr(func, "__module__", None) == "torch.nn.init" or name in self._FILLS or name in self._CHANGES
+        ):
+            return filled
+        return func(*args, **kwargs)
+
+
+def _load(spec: ModelSpec, weights: Weights) -> tuple[Any, Any]:
+    """The model with its weights, on the CPU, and its tokenizer."""
+    name = f"local-dir:{weights.path.parent}" if spec.architecture.startswith("hf-hub:") else spec.architecture
+    tag = open_clip.get_pretrained_cfg(name, spec.weights) if spec.weights else {}
+    with _quiet(), _Blank():
+        model: Any = open_clip.create_model(
+            name,
+            load_weights=False,
+            pretrained_text=False,
+            precision=spec.precision,
+            # what OpenCLIP takes from the tag when it loads the weights itself; the size is the model's
+            force_preprocess_cfg={key: value for key, value in tag.items() if key != "size"},
+        )
+    with _quiet():
+        if spec.precision == "fp32":  # the file's own memory becomes the model's
+            model.load_state_dict = partial(model.load_state_dict, assign=True)
+        load_checkpoint(model, str(weights.path), strict=True, weights_only=True)
+        if spec.precision == "fp32":
+            del model.load_state_dict
+            model = model.float()
+        config = open_clip.get_model_config(name) or {}
+        words = config.get("text_cfg", {}).get("hf_tokenizer_name")
+        tokenizer = open_clip.get_tokenizer(spec.architecture if words else name)
+    return model.requires_grad_(False), tokenizer
 
 
 @contextmanager
@@ -120,6 +427,10 @@ def _quiet() -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:79]}…")
 
 
 def _plain(value: Any) -> Any:

@@ -5,8 +5,9 @@ that no other decoder meets a stranger's bytes. Pixels are counted before they a
 only if all of it decodes: one cut short looks right until its last line. What follows the end of the first picture
 (bytes that some programs append, further frames) may be missing.
 
-Decisions: rotated as EXIF says; transparency laid on white; the first frame of an animation; pixels as they are stored,
-whatever their colour profile. A picture of 1x1 is a stand-in; one of 1xN is not, since no size draws that line.
+Decisions: rotated as EXIF says; transparency laid on white; of 16 bits a channel the upper eight; the first frame of an
+animation; pixels as they are stored, whatever their colour profile, which is how CLIP models were trained. A picture of
+1x1 is a stand-in; one of 1xN is not, since no size draws that line.
 
 To verify is cheap: of a JPEG every bit is read, but its pixels are made at an eighth of their size; a perceptual hash
 is made later, of many pictures at once, from the thumbnail. numpy and the plug-in for HEIC are imported by those who
@@ -27,7 +28,7 @@ from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from hashtag_photos.errors import UsageError
 from hashtag_photos.records import PhotoStatus
@@ -42,6 +43,15 @@ _REDUCED_SIDE = 256
 _LARGE_PIXELS = 25_000_000
 _one_large = threading.Lock()  # a hundred megabytes and more each: one at a time
 _BEGINNING = 65_536
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # Pillow's own guard is for the whole process and raises only at twice its number: the exact cap is held below. What it
 # warns of (a large picture, damaged EXIF) is in the photo's row, or makes no difference.
@@ -76,7 +86,7 @@ class ImageError(Exception):
 
 def inspect(file: BinaryIO) -> ImageFacts:
     """Verify an image by decoding all of it. Raises ImageError."""
-    with _opened(file) as image:
+    with opened(file) as image:
         image_format = image.format or ""
         width, height = costly = image.size
         if costly == (1, 1):
@@ -86,13 +96,13 @@ def inspect(file: BinaryIO) -> ImageFacts:
             image.draft("L", (_DRAFT_SIDE, _DRAFT_SIDE))
             if not image.info.get("progressive"):  # one that is has all its coefficients in memory, however it is drawn
                 costly = image.size
-        with _turn(costly):
+        with turn(costly):
             image.load()
             if image_format in ("JPEG", "MPO") and _filled_up(file):
                 raise ImageError(PhotoStatus.BROKEN, "can't be decoded: zeros stand where its end should be")
             small = _reduced(image)
             grey = to_rgb(small).convert("L").resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
-        if _on_its_side(small):
+        if orientation(small) >= 5:  # on its side
             width, height = height, width
     return ImageFacts(
         format=image_format,
@@ -134,15 +144,14 @@ def perceptual_hashes(thumbnails: Sequence[bytes]) -> list[str]:
 
 def read_rgb(file: BinaryIO) -> Image.Image:
     """An image upright, as RGB. Raises ImageError."""
-    with _opened(file) as image, _turn(image.size):
+    with opened(file) as image, turn(image.size):
         image.load()
         return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """An image upright, on white where it is transparent, as RGB; the one given stays as it is."""
-    with suppress(Exception):  # EXIF is a stranger's too: where it can't be read, a picture stays as it is stored
-        image = ImageOps.exif_transpose(image)
+    image = upright(image)
     if image.mode.startswith("I") or image.mode == "F":
         # 16 bits a channel and more: keep the upper eight, which a plain convert would clip to white
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
@@ -151,6 +160,28 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = Image.new("RGB", rgba.size, "white")
         image.paste(rgba, mask=rgba.getchannel("A"))
     return image.convert("RGB")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image turned as EXIF says."""
+    method = _UPRIGHT.get(orientation(image))
+    if method is None:
+        return image
+    turned = image.transpose(method)
+    for name in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"):  # or it would be turned again
+        turned.info.pop(name, None)
+    return turned
+
+
+def orientation(image: Image.Image) -> int:
+    """How EXIF says that an image is stored, from 1, upright, to 8 (EXIF 2.3, tag Orientation).
+
+    EXIF is a stranger's too: where it can't be read, a picture is taken as it is stored.
+    """
+    with suppress(Exception):
+        stated = image.getexif().get(0x0112)
+        return stated if stated in _UPRIGHT else 1
+    return 1
 
 
 def placeholders(path: Path | None = None) -> dict[str, str]:
@@ -191,18 +222,13 @@ def _reduced(image: Image.Image) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=fast)
 
 
-def _turn(size: tuple[int, int]) -> AbstractContextManager[object]:
+def turn(size: tuple[int, int]) -> AbstractContextManager[object]:
+    """What to hold while a picture of this size is decoded: the large ones go one at a time."""
     return _one_large if size[0] * size[1] > _LARGE_PIXELS else nullcontext()
 
 
-def _on_its_side(image: Image.Image) -> bool:
-    with suppress(Exception):
-        return image.getexif().get(0x0112) in (5, 6, 7, 8)  # EXIF 2.3, tag Orientation
-    return False
-
-
 @contextmanager
-def _opened(file: BinaryIO) -> Iterator[Image.Image]:
+def opened(file: BinaryIO) -> Iterator[Image.Image]:
     """A picture that is still to be decoded. Whatever goes wrong with it inside becomes an ImageError."""
     file.seek(0)
     beginning = file.read(_BEGINNING)

@@ -8,6 +8,7 @@
     prompts = ["a police officer shaking hands with a person"]
 
 A prompt is one thing that can be seen; a class is as likely as its prompts are on average (see stages/score.py).
+A question can also be asked in passing, as texts such as "friendly: a police officer hugging a child".
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import hashlib
 import json
 import re
 import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +29,13 @@ from hashtag_photos.errors import LabelSetError
 from hashtag_photos.models import bundled, slug
 
 DEFAULT = "friendly-or-force"
+KINDS = "picture-kind"
+TEXT_KINDS = ("screenshot_or_text", "poster", "meme")  # classes of KINDS whose pictures are made of words
 UNSURE = "unsure"
 _CLASS_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_QUESTION = "What does this picture show?"
+_LONGEST_PROMPT = 300  # characters; models read 64 or 77 tokens, and what comes after would be left out in silence
+_ASK = 'ask such as --ask "friendly: a police officer hugging a child" "conflict_and_force: a line of riot police"'
 _KEYS = {"name", "title", "question", "margin", "templates", "classes"}
 
 
@@ -68,6 +76,22 @@ class LabelSet:
         for each in self.classes:
             if not each.prompts or not all(prompt.strip() for prompt in each.prompts):
                 raise self._error(f"has no prompts for the class {each.name!r}, or an empty one")
+            for prompt in each.prompts:
+                if "{}" in prompt:
+                    raise self._error(f"has {{}} in the prompt {_short(prompt)}, which is what templates have")
+                if len(prompt) > _LONGEST_PROMPT:
+                    raise self._error(
+                        f"has the prompt {_short(prompt)} of {len(prompt)} characters; "
+                        f"models read no more than {_LONGEST_PROMPT}"
+                    )
+        for what, texts in (
+            ("class", names),
+            ("template", self.templates),
+            ("prompt", [prompt for each in self.classes for prompt in each.prompts]),
+        ):
+            text, times = Counter(texts).most_common(1)[0]
+            if times > 1:
+                raise self._error(f"has the {what} {_short(text)} {times} times, once is enough")
 
     @cached_property
     def key(self) -> str:
@@ -120,6 +144,56 @@ def find_labels(name: str) -> LabelSet:
         raise LabelSetError(f"{path}: is not valid TOML: {error}", subject=name) from None
 
 
+def asked(prompts: Iterable[str]) -> LabelSet:
+    """The label set of texts "class: prompt", with templates and margin of the default one.
+
+    Texts of one class add up. One text can hold several, divided by " | "; without a class, they are of the one before.
+    Raises LabelSetError if they can't be asked.
+    """
+    by_class: dict[str, list[str]] = {}
+    for text in [prompts] if isinstance(prompts, str) else prompts:
+        for name, prompt in _classes_asked(text):
+            by_class.setdefault(name, []).append(prompt)
+    if len(by_class) < 2:
+        had = f"{next(iter(by_class))!r} alone" if by_class else "none"
+        raise LabelSetError(f"at least two classes are needed to choose between, not {had}: {_ASK}", subject=had)
+    usual = find_labels(DEFAULT)
+    classes = tuple(LabelClass(name=name, title=_title(name), prompts=tuple(texts)) for name, texts in by_class.items())
+    return LabelSet(
+        name="asked",
+        title=" / ".join(each.title for each in classes),
+        question=_QUESTION,
+        margin=usual.margin,
+        templates=usual.templates,
+        classes=classes,
+    )
+
+
+def _classes_asked(text: str) -> Iterator[tuple[str, str]]:
+    """Names of classes and their prompts in one text."""
+
+    def error(what: str) -> LabelSetError:
+        return LabelSetError(f"{_short(text)} {what}: {_ASK}", subject=text)
+
+    if text != text.encode(errors="replace").decode():
+        raise error("is not all text")
+    name = ""
+    for part in re.split(r"\s\|\s", text):
+        before, colon, prompt = part.partition(":")
+        if not colon and not name:
+            raise error("names no class")
+        if colon:
+            name = re.sub(r"[\s_-]+", "_", before.strip().lower())
+            if not name:
+                raise error("names no class")
+            if not _CLASS_NAME.fullmatch(name) or name == UNSURE:
+                raise error(f"can't have a class named {_short(name)}: letters a to z, digits and _, not {UNSURE!r}")
+        words = (prompt if colon else part).split()
+        if not words:
+            raise error(f"has no prompt for the class {name!r}")
+        yield name, " ".join(words)
+
+
 def label_set_from_facts(facts: dict[str, Any]) -> LabelSet:
     """The label set that `asdict` gave, as run.json remembers it."""
     classes = tuple(LabelClass(**{**each, "prompts": tuple(each["prompts"])}) for each in facts["classes"])
@@ -160,15 +234,23 @@ def _parse(values: dict[str, Any], path: Path) -> LabelSet:
     return LabelSet(
         name=name,
         title=text(values, "title", name),
-        question=text(values, "question", "What does this picture show?"),
+        question=text(values, "question", _QUESTION),
         margin=float(margin),
         templates=texts(values, "templates", ["{}"]),
         classes=tuple(
             LabelClass(
                 name=key,
-                title=text(each, "title", key.replace("_", " ").capitalize()),
+                title=text(each, "title", _title(key)),
                 prompts=texts(each, "prompts", []),
             )
             for key, each in classes.items()
         ),
     )
+
+
+def _title(class_name: str) -> str:
+    return class_name.replace("_", " ").capitalize()
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}…")

@@ -1,6 +1,6 @@
 """models/*.toml and OpenCLIP names -> a ModelSpec: which backbone, which weights, under which key its vectors stand.
 
-It reads files and names only; clip.py loads what is named here. Importing it imports no torch.
+It reads names and small files only; weights.py finds the weights, clip.py loads them. Importing it imports no torch.
 """
 
 from __future__ import annotations
@@ -15,27 +15,22 @@ from functools import cached_property
 from pathlib import Path
 
 from hashtag_photos.errors import ModelError
+from hashtag_photos.weights import CONFIG, HUB_FILE, Weights, fetch_weights, find_weights, sha256_of, weights_file
+
+__all__ = ["ModelSpec", "Weights", "bundled", "fetch_weights", "find_model", "find_weights", "presets", "slug"]
 
 DEFAULT = "large"
 FOR_THE_SAMPLE = "tiny"
-PRECISION = "fp32"
-# what OpenCLIP takes from a local folder, in its order of preference (open_clip/factory.py, _find_checkpoint_in_dir)
-_WEIGHTS = (
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-    "open_clip_pytorch_model.pth",
-    "model.safetensors",
-    "pytorch_model.bin",
-    "pytorch_model.pth",
-    "model.pth",
-)
+PRECISIONS = ("fp32", "bf16")
+#: the version of how pictures become pixels (pixels.py): other pixels, other vectors
+PIXELS = 2
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A model. `reference` finds it again, `name` is for people and folders, `architecture` is what OpenCLIP calls it
-    (with its schema), `weights` its tag, if it has one."""
+    (with its schema), `weights` its tag, if it has one. `hub` is the repository that has its weights, `file` what
+    OpenCLIP asks for there. Presets also say how many `parameters` it has, and how many `megabytes` its weights."""
 
     reference: str
     name: str
@@ -43,6 +38,11 @@ class ModelSpec:
     weights: str | None
     licence: str | None = None
     notes: str | None = None
+    precision: str = PRECISIONS[0]
+    hub: str | None = None
+    file: str = HUB_FILE
+    parameters: int | None = None
+    megabytes: int | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -52,15 +52,17 @@ class ModelSpec:
         )
 
     @cached_property
-    def facts(self) -> dict[str, str | None]:
+    def facts(self) -> dict[str, str | int | None]:
         """What decides its vectors, as far as it is known before loading; a folder's files by their sha256."""
-        facts = {"open_clip": self.architecture, "weights": self.weights, "precision": PRECISION}
+        facts: dict[str, str | int | None] = {
+            "open_clip": self.architecture,
+            "weights": self.weights,
+            "precision": self.precision,
+            "pixels": PIXELS,
+        }
         if self.folder is not None:
-            files = {
-                "config_sha256": self.folder / "open_clip_config.json",
-                "weights_sha256": weights_file(self.folder),
-            }
-            facts |= {"open_clip": "local-dir", **{name: _sha256(path) for name, path in files.items()}}
+            files = {"config_sha256": self.folder / CONFIG, "weights_sha256": weights_file(self.folder)}
+            facts |= {"open_clip": "local-dir", **{name: sha256_of(path) for name, path in files.items()}}
         return facts
 
     @cached_property
@@ -84,32 +86,23 @@ def presets() -> dict[str, Path]:
 def find_model(name: str) -> ModelSpec:
     """The model that a name means: a preset, or anything that OpenCLIP knows.
 
-    Raises ModelError for an unknown name (with near ones) and for a folder without configuration or weights.
+    Raises ModelError for an unknown name (with near ones), for a folder without configuration or weights, and for
+    weights trained with another activation (QuickGELU) than their architecture has, where OpenCLIP only warns and
+    computes wrong vectors.
     """
     preset = presets().get(name)
     if preset is None:
         return _by_open_clip_name(name)
     values = tomllib.loads(preset.read_text())
-    open_clip = values["open_clip"]
+    open_clip = values.pop("open_clip")
     if open_clip.startswith("local-dir:"):
-        open_clip = f"local-dir:{bundled() / open_clip.removeprefix('local-dir:')}"
-        spec = _folder(open_clip)
-        architecture, weights = spec.architecture, spec.weights
+        architecture, weights = (
+            _folder(f"local-dir:{bundled() / open_clip.removeprefix('local-dir:')}").architecture,
+            "",
+        )
     else:
         architecture, _, weights = open_clip.partition("/")  # a test holds that OpenCLIP knows it
-    return ModelSpec(name, name, architecture, weights or None, values.get("licence"), values.get("notes"))
-
-
-def weights_file(folder: Path) -> Path:
-    """The weights that OpenCLIP takes from a folder. Raises ModelError if there are none."""
-    for name in _WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    raise ModelError(
-        f"{folder}: there are no weights in this model folder (a file such as {_WEIGHTS[0]}); "
-        "without them its answers would be chance",
-        subject=folder,
-    )
+    return ModelSpec(name, name, architecture, weights or None, **values)
 
 
 def slug(name: str) -> str:
@@ -117,19 +110,26 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.]+", "-", name.lower()).strip("-.") or "unnamed"
 
 
+# Names
+
+
 def _by_open_clip_name(name: str) -> ModelSpec:
     if name.startswith("local-dir:"):
         return _folder(name)
     if name.startswith("hf-hub:") and name.count("/") == 1:
-        return ModelSpec(name, name.removeprefix("hf-hub:"), name, None)
+        repository = name.removeprefix("hf-hub:")
+        return ModelSpec(name, repository, name, None, hub=repository)
 
-    from hashtag_photos.clip import pretrained_names  # seconds: only for names that are no preset
+    import open_clip  # seconds: only for names that are no preset
 
-    known = pretrained_names()
+    known = {f"{architecture}/{tag}": (architecture, tag) for architecture, tag in open_clip.list_pretrained()}
     if name in known:
-        architecture, weights = name.split("/", 1)
-        return ModelSpec(name, name, architecture, weights)
-    by_lower = {each.lower(): each for each in [*presets(), *known]}
+        architecture, tag = known[name]
+        if not _fits(architecture, tag):
+            raise _unfit(architecture, tag)
+        repository, _, file = open_clip.get_pretrained_cfg(architecture, tag)["hf_hub"].rpartition("/")
+        return ModelSpec(name, name, architecture, tag, hub=repository, file=file or HUB_FILE)
+    by_lower = {each.lower(): each for each in [*presets(), *(each for each, parts in known.items() if _fits(*parts))]}
     near = difflib.get_close_matches(name.lower(), by_lower, n=4, cutoff=0.5) or list(presets())
     raise ModelError(
         f"there is no model {name!r}; near it: {', '.join(by_lower[each] for each in near)}; give a preset "
@@ -139,14 +139,31 @@ def _by_open_clip_name(name: str) -> ModelSpec:
     )
 
 
+def _fits(architecture: str, tag: str) -> bool:
+    """Whether an architecture has the activation that its weights were trained with."""
+    import open_clip
+
+    trained_with = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
+    return bool(trained_with == open_clip.get_model_config(architecture).get("quick_gelu", False))
+
+
+def _unfit(architecture: str, tag: str) -> ModelError:
+    import open_clip
+
+    quick = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
+    right = f"{architecture}-quickgelu"
+    has_it = quick and open_clip.get_pretrained_cfg(right, tag) and _fits(right, tag)
+    return ModelError(
+        f"{architecture}/{tag}: these weights were trained {'with' if quick else 'without'} QuickGELU, and "
+        f"{architecture} computes {'without' if quick else 'with'} it: its vectors would be wrong; "
+        + (f"take {right}/{tag}" if has_it else "OpenCLIP has no other architecture for them: choose another model"),
+        subject=f"{architecture}/{tag}",
+    )
+
+
 def _folder(open_clip: str) -> ModelSpec:
     folder = Path(open_clip.removeprefix("local-dir:")).expanduser().resolve()
-    if not (folder / "open_clip_config.json").is_file():
-        raise ModelError(f"{folder}: is not an OpenCLIP model folder (it has no open_clip_config.json)", subject=folder)
+    if not (folder / CONFIG).is_file():
+        raise ModelError(f"{folder}: is not an OpenCLIP model folder (it has no {CONFIG})", subject=folder)
     weights_file(folder)
     return ModelSpec(f"local-dir:{folder}", folder.name, f"local-dir:{folder}", None)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

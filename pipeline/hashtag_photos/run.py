@@ -9,7 +9,7 @@
       photos/part-*.parquet       one row per attachment and attempt
       images/ab/abcd….jpg         the bytes as served, named by sha256
       embeddings/<model>/part-*.parquet
-      scores/<model>/<labels>.parquet
+      scores/<model>/<labels>.parquet, <labels>-robustness.parquet
       report/                     report.html, tally.json, tally.csv, coverage.csv, photos.csv
 
 Making a Run touches nothing: the folder appears with the first thing written. "Done" is a key that stands in a table.
@@ -148,7 +148,16 @@ class Run:
 
     def write_table(self, path: str, rows: pa.Table) -> None:
         """Write a Parquet file of its own, replacing an older one at once."""
-        self.storage.write(path, lambda file: pq.write_table(rows, file, compression="zstd"))
+        options: dict[str, Any] = {"compression": "zstd"}
+        if any(pa.types.is_fixed_size_binary(each.type) for each in rows.schema):
+            # vectors are noise: compressing them, or looking for repeats, takes time and saves nothing
+            others = [each.name for each in rows.schema if not pa.types.is_fixed_size_binary(each.type)]
+            options = {
+                "compression": dict.fromkeys(others, "zstd"),
+                "use_dictionary": others,
+                "write_statistics": others,
+            }
+        self.storage.write(path, lambda file: pq.write_table(rows, file, **options))
 
     def dataset(self, table: str, schema: pa.Schema | None = None) -> pads.Dataset:
         """All parts of a table; columns that an older part lacks are null. Without a schema, that of the first part."""
@@ -160,11 +169,11 @@ class Run:
         with self._readable(table):
             return pads.dataset(parts, schema=schema, filesystem=self.storage.fs, format="parquet")
 
-    def batches(self, table: str, *columns: str) -> Iterator[pa.RecordBatch]:
-        """All rows of a table in the order they were written, some columns of them, with little memory."""
+    def batches(self, table: str, *columns: str, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """All rows of a table in the order they were written, some columns of them, at most `rows` at a time."""
         for path in self._parts(table):
             with self._readable(table), self.storage.fs.open_input_file(path) as file, pq.ParquetFile(file) as part:
-                yield from part.iter_batches(_BATCH_ROWS, columns=list(columns), use_threads=False)
+                yield from part.iter_batches(rows, columns=list(columns), use_threads=False)
 
     def _parts(self, table: str) -> list[str]:
         return [self.storage.path(f"{table}/{name}") for name in self.storage.names(table) if _PART.fullmatch(name)]
@@ -294,7 +303,17 @@ class Run:
 
 def software() -> dict[str, str]:
     """Versions of what decides a result."""
-    names = ("hashtag-photos", "torch", "torchvision", "open_clip_torch", "pillow", "pyarrow", "duckdb", "numpy")
+    names = (
+        "hashtag-photos",
+        "torch",
+        "torchcodec",
+        "torchvision",
+        "open_clip_torch",
+        "pillow",
+        "pyarrow",
+        "duckdb",
+        "numpy",
+    )
     versions = {name: metadata.version(name) for name in names}
     for name in ("Mastodon.py", "atproto", "xdk"):  # optional, and what decides which posts there are
         with suppress(metadata.PackageNotFoundError):

@@ -40,7 +40,7 @@ def show(tally: Tally) -> None:
     """The table, and what there was and was not."""
     from rich.table import Table
 
-    from hashtag_photos.report import percent
+    from hashtag_photos.report import at_most, percent
     from hashtag_photos.stages.summarize import most_missing
 
     tell(f"\n{tally.labels}, by {tally.model}")
@@ -56,6 +56,25 @@ def show(tally: Tally) -> None:
     _console().print(table)
     if len({each.source for each in tally.sources}) > 1:
         _console().print(_by_source(tally))
+    moving = [each.label for each in tally.classes if each.sensitive_to_prompts]
+    if moving:
+        first, *others = (f"{label} {{}}by up to {100 * tally.largest_move(label):.1f} points" for label in moving)
+        moves = ", ".join([first.format("moves "), *(each.format("") for each in others)])
+        tell(f"wording    {moves} with the wording of prompts: see robustness.csv")
+    without = tally.without_text
+    if without and without.images:
+        shares = ", ".join(f"{each.label} {percent(each.share)}" for each in without.classes)
+        tell(f"no words   {shares} of {without.images:,} images without pictures of words")
+    if tally.precision not in (None, "fp32") or len(tally.devices) > 1:
+        of = f" in {tally.precision}" if tally.precision else ""
+        where = f" on {' and '.join(tally.devices)}" if tally.devices else ""
+        mixed = ", which can differ in the last digits" if len(tally.devices) > 1 else ""
+        tell(f"precision  vectors{of}{where}{mixed}")
+    if tally.check:
+        check = tally.check
+        otherwise = f"{many(check.labels_differing, 'label')} came out otherwise"
+        near = f"{check.images_within:,} of {tally.images:,} within {at_most(check.within)} of the line"
+        tell(f"           of {many(check.images, 'image')} in fp32 as well, {otherwise}; {near}")
     coverage = tally.coverage
     tell(
         f"coverage   {coverage.had:,} of {many(coverage.attachments, 'attachment')} had ({percent(coverage.share)}), "

@@ -11,6 +11,7 @@ import pytest
 from hashtag_photos.labels import find_labels
 from hashtag_photos.records import Incomplete
 from hashtag_photos.report import Picture, render
+from hashtag_photos.stages.caveats import ClassWithoutText, PrecisionCheck, VariantTally, WithoutText
 from hashtag_photos.stages.summarize import ClassTally, Coverage, CoverageOf, DayTally, SourceTally, Tally
 from hashtag_photos.terminal import show
 
@@ -29,6 +30,7 @@ def class_tally(label: str, title: str, images: int, share: float) -> ClassTally
         posts=images,
         reposts=images // 2,
         photos=images,
+        sensitive_to_prompts=label == "friendly",
     )
 
 
@@ -41,6 +43,27 @@ def source_tally(source: str, label: str, images: int) -> SourceTally:
 def covered(value: str, attachments: int, had: int) -> CoverageOf:
     missing = attachments - had
     return CoverageOf(value=value, attachments=attachments, had=had, missing={"gone": missing} if missing else {})
+
+
+def worded(kind: str, variant: str, **images: int) -> tuple[VariantTally, ...]:
+    counts = {"friendly": 240, "conflict_and_force": 720, "neither": 204, "unsure": 36} | images
+    return tuple(
+        VariantTally(
+            kind=kind,
+            variant=variant,
+            label=label,
+            images=count,
+            images_total=1200,
+            share=count / 1200,
+            change=(count - counts_all) / 1200,
+            flagged=abs(count - counts_all) > 80,
+        )
+        for (label, count), counts_all in zip(counts.items(), (240, 720, 204, 36), strict=True)
+    )
+
+
+def without_words(label: str, images: int) -> ClassWithoutText:
+    return ClassWithoutText(label=label, images=images, images_total=1000, share=images / 1000, low=0.1, high=0.9)
 
 
 TALLY = Tally(
@@ -102,6 +125,38 @@ TALLY = Tally(
         DayTally(day="2014-04-22", label="friendly", posts=5),
         DayTally(day="2014-04-24", label="conflict_and_force", posts=9),
     ),
+    precision="bf16",
+    devices=("cuda",),
+    check=PrecisionCheck(
+        precision="bf16", images=64, labels_differing=0, largest_change=0.004, within=0.008, images_within=17
+    ),
+    without_text=WithoutText(
+        text_kinds=("screenshot_or_text", "poster", "meme"),
+        images=1000,
+        text=180,
+        unsure=12,
+        unknown=20,
+        classes=(
+            without_words("friendly", 230),
+            without_words("conflict_and_force", 710),
+            without_words("neither", 30),
+            without_words("unsure", 30),
+        ),
+    ),
+    robustness=(
+        *worded("all", ""),
+        *worded("template", "{}.", friendly=225, neither=219),
+        *worded("template", "a photo of {}.", friendly=250, neither=194),
+        *worded(
+            "without_prompt",
+            "a police officer hugging a person",
+            friendly=150,
+            conflict_and_force=789,
+            neither=222,
+            unsure=39,
+        ),
+        *worded("without_prompt", "a poster with words", friendly=241, conflict_and_force=719),
+    ),
 )
 
 
@@ -155,6 +210,21 @@ def test_every_number_stands_beside_its_denominator() -> None:
         "50 more are of posts without a time, 5 of them missing.",
         "damaged or cut short 40 2.9 %",
         "7 of 1500 posts state no time, or an impossible or uncertain one",
+        "180 of the 1,200 images are pictures of words",
+        "one of “Screenshot or text”, “Poster”, “Meme”.",
+        "Class Of all 1,200 Of 1,000 without words 95 % interval Friendly 240 (20.0 % ) 230 (23.0 % ) 10.0 % – 90.0 %",
+        "12 of the 1,000 are too close to call as to their kind and count as without words.",
+        "20 more images were not asked for their kind and are left out.",
+        "with each template alone, and with each prompt left out, over the same 1,200 images .",
+        "Friendly: moves by more than its interval 20.0 %",
+        "Neither 17.0 %",
+        "Lowest with one template, “{}.” 18.8 % −1.2",
+        "Highest with one template, “a photo of {}.” 20.8 % +0.8",
+        "Lowest without a prompt, “a police officer hugging a person” (outside the interval) 12.5 % −7.5",
+        "Highest without a prompt, “a poster with words” 20.1 % +0.1",
+        "Vectors were computed in bf16 on cuda. Of 64 images computed in fp32 as well, no label differs, and no "
+        "probability by more than 0.004: labels whose margin is within 0.008 of the line of 0.1 could come out "
+        "otherwise, as those of 17 of the 1,200 images are.",
     ):
         assert words.replace(" ", "") in shown.replace(" ", ""), words
 
@@ -182,6 +252,10 @@ def test_nothing_from_outside_is_markup_and_nothing_runs_or_loads() -> None:
             hosts=(covered(HOSTILE, 9, 0), covered(f"{HOSTILE}.example", 9, 0)),
         ),
         sources=tuple(replace(each, source=HOSTILE + each.source) for each in TALLY.sources),
+        precision=HOSTILE,
+        devices=(HOSTILE, HOSTILE),
+        without_text=replace(TALLY.without_text, text_kinds=(HOSTILE,)),
+        robustness=tuple(replace(each, variant=HOSTILE) for each in TALLY.robustness),
     )
     picture = Picture(data="data:image/jpeg;base64,AAAA", width=4, height=3, alt=HOSTILE, probability=0.5)
     html = page(hostile, friendly=[picture])
@@ -213,7 +287,20 @@ def test_a_run_without_any_picture_has_a_page_too() -> None:
         photos=0,
         days=(),
         classes=tuple(
-            replace(each, images=0, posts=0, photos=0, share=None, low=0.0, high=1.0) for each in TALLY.classes
+            replace(each, images=0, posts=0, photos=0, share=None, low=0.0, high=1.0, sensitive_to_prompts=False)
+            for each in TALLY.classes
+        ),
+        without_text=replace(
+            TALLY.without_text,
+            images=0,
+            text=0,
+            classes=tuple(
+                replace(each, images=0, images_total=0, share=None, low=0.0, high=1.0)
+                for each in TALLY.without_text.classes
+            ),
+        ),
+        robustness=tuple(
+            replace(each, images=0, images_total=0, share=None, change=None, flagged=False) for each in TALLY.robustness
         ),
         coverage=replace(
             TALLY.coverage,
@@ -229,6 +316,7 @@ def test_a_run_without_any_picture_has_a_page_too() -> None:
     )
     assert "No picture could be classified" in text(page(empty))
     assert "What could not be had" not in text(page(empty))
+    assert "There is nothing to compare: no picture was classified." in text(page(empty))
 
 
 @pytest.mark.parametrize("count", [45, 400])
@@ -290,3 +378,114 @@ def test_the_terminal_names_no_host_where_there_is_nothing_to_tell(
 ) -> None:
     show(replace(TALLY, coverage=replace(TALLY.coverage, **changes)))
     assert ".example 20 of" not in capsys.readouterr().out
+
+
+def test_classes_that_move_are_named_and_marked_in_words() -> None:
+    assert "“Friendly” moves by more than its 95 % interval : that share hangs on the choice of words." in text(page())
+    both = [replace(each, sensitive_to_prompts=each.label != "unsure") for each in TALLY.classes]
+    shown = text(page(replace(TALLY, classes=tuple(both))))
+    assert (
+        "“Friendly”, “Conflict and force” and “Neither” move by more than their 95 % interval : those shares hang"
+        in shown
+    )
+    assert shown.count(": moves by more than its interval") == 3
+    none = [replace(each, sensitive_to_prompts=False) for each in TALLY.classes]
+    shown = text(page(replace(TALLY, classes=tuple(none))))
+    assert "No class moves by more than its 95 % interval." in shown
+    assert ": moves by more" not in shown
+
+
+def test_wordings_that_were_not_computed_are_said_to_be() -> None:
+    classes = tuple(replace(each, sensitive_to_prompts=None) for each in TALLY.classes)
+    shown = text(page(replace(TALLY, classes=classes, robustness=None)))
+    assert "This was not computed: the pictures were scored before it was part of the classify stage." in shown
+    assert "No class moves" not in shown
+
+
+def test_a_draw_of_the_images_is_said_to_be_one() -> None:
+    drawn = tuple(replace(each, images_total=200) for each in TALLY.robustness)
+    shown = text(page(replace(TALLY, robustness=drawn)))
+    assert "left out, over 200 images: what changes there is added to the share as published." in shown
+    assert "Lowest with one template, “{}.” 18.8 % −1.2" in shown
+
+
+def test_each_wording_has_its_mark_within_its_strip() -> None:
+    html = page()
+    strips = [attributes for name, attributes in elements_of(html) if attributes.get("viewbox") == "0 0 100 30"]
+    assert len(strips) == 4
+    assert strips[0]["aria-label"].replace("\xa0", " ") == (
+        "Friendly: 20.0 % as published, interval from 16.0 % to 22.0 %"
+    )
+    marks = [
+        each for name, each in elements_of(html) if name == "line" and each.get("class") in ("whisker", "whisker out")
+    ]
+    marks = [each for each in marks if each["x1"] == each["x2"]]
+    assert len(marks) == 4 * 4
+    assert all(0 <= float(each["x1"]) <= 100 for each in marks)
+    assert sum(each["class"] == "whisker out" for each in marks) == sum(each.flagged for each in TALLY.robustness)
+    assert "12.5 % without “a police officer hugging a person”" in text(html).replace("\xa0", " ")
+
+
+def test_a_wording_that_changes_nothing_is_neither_lowest_nor_highest() -> None:
+    shown = text(page())
+    assert "Conflict and force 60.0 %" in shown
+    assert shown.count("Lowest with one template, “{}.”") == 1  # that of friendly
+    assert shown.count("No wording changes it") == 0
+    same = tuple(replace(each, change=0.0) for each in TALLY.robustness)
+    shown = text(page(replace(TALLY, robustness=same)))
+    assert shown.count("No wording changes it") == 4
+    assert "Lowest" not in shown
+
+
+def test_no_split_by_kind_where_there_is_none() -> None:
+    assert "pictures of words" not in text(page(replace(TALLY, without_text=None)))
+
+
+@pytest.mark.parametrize(
+    ("precision", "devices", "check", "sentence"),
+    [
+        ("fp32", ("cpu",), None, "Vectors were computed in fp32 on cpu."),
+        ("fp32", ("cpu", "cuda"), None, "in fp32 on cpu and cuda, which can differ in the last digits."),
+        (None, ("cpu", "cuda"), None, "Vectors were computed on cpu and cuda, which can differ in the last digits."),
+        ("bf16", ("cuda",), None, "No image was computed in fp32 as well, so what that changes is not known."),
+        ("bf16", ("cuda",), {"labels_differing": 1}, "1 label differs, and"),
+        ("bf16", ("cuda",), {"labels_differing": 2}, "2 labels differ, and"),
+        ("bf16", ("cuda",), {"largest_change": 0.00121}, "no probability by more than 0.0013:"),
+    ],
+)
+def test_the_precision_of_vectors_is_told(
+    precision: str | None, devices: tuple[str, ...], check: dict[str, Any] | None, sentence: str
+) -> None:
+    told = replace(TALLY.check, **check) if check else None
+    shown = text(page(replace(TALLY, precision=precision, devices=devices, check=told)))
+    assert sentence in shown.replace(" .", ".")
+
+
+def test_the_terminal_tells_what_the_shares_hang_on(capsys: pytest.CaptureFixture[str]) -> None:
+    show(TALLY)
+    shown = capsys.readouterr().out.replace("\xa0", " ")
+    assert (
+        "\nwording    friendly moves by up to 7.5 points with the wording of prompts: see robustness.csv\n"
+        "no words   friendly 23.0 %, conflict_and_force 71.0 %, neither 3.0 %, unsure 3.0 % of 1,000 images without "
+        "pictures of words\n"
+        "precision  vectors in bf16 on cuda\n"
+        "           of 64 images in fp32 as well, 0 labels came out otherwise; 17 of 1,200 within 0.008 of the line\n"
+        "coverage   "
+    ) in shown
+
+
+def test_the_terminal_names_all_classes_that_move(capsys: pytest.CaptureFixture[str]) -> None:
+    show(replace(TALLY, classes=tuple(replace(each, sensitive_to_prompts=True) for each in TALLY.classes)))
+    assert (
+        "\nwording    friendly moves by up to 7.5 points, conflict_and_force by up to 5.8 points, neither by up to 1.5 "
+        "points, unsure by up to 0.2 points with the wording of prompts: see robustness.csv\n"
+    ) in capsys.readouterr().out
+
+
+def test_the_terminal_tells_nothing_of_what_is_not_so(capsys: pytest.CaptureFixture[str]) -> None:
+    classes = tuple(replace(each, sensitive_to_prompts=False) for each in TALLY.classes)
+    show(replace(TALLY, classes=classes, without_text=None, precision="fp32", devices=("cpu",), check=None))
+    shown = capsys.readouterr().out
+    assert not any(word in shown for word in ("wording", "no words", "precision"))
+    show(replace(TALLY, precision=None, devices=("cpu", "cuda"), check=None))
+    assert "\nprecision  vectors on cpu and cuda, which can differ in the last digits\n" in capsys.readouterr().out

@@ -10,16 +10,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from hashtag_photos.estimate import wilson
-from hashtag_photos.labels import find_labels
+from hashtag_photos.labels import KINDS, TEXT_KINDS, find_labels
 from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
-from hashtag_photos.stages.score import decide
-from hashtag_photos.stages.summarize import Coverage, CoverageOf, summarize
-from hashtag_photos.tables import photos_table, posts_table, scores_schema
+from hashtag_photos.stages.score import decide, robustness_path
+from hashtag_photos.stages.summarize import Coverage, CoverageOf, Tally, summarize
+from hashtag_photos.tables import ROBUSTNESS, photos_table, posts_table, scores_schema
 
 LABELS = find_labels("friendly-or-force")
 START = datetime(2014, 4, 22, 23, 30, tzinfo=UTC)
@@ -47,8 +48,6 @@ SAID = {
 def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, str, int], Photo], dict[str, str]]:
     """A run's tables without any picture: posts, the last row of each attachment, and labels by sha256."""
     import dataclasses
-
-    import pyarrow as pa
 
     dice = random.Random(seed)
     posts = [
@@ -379,3 +378,218 @@ def test_a_host_is_no_formula_in_a_spreadsheet(tmp_path: Path, begin: str) -> No
     coverage_of(tmp_path, f"https://{begin}1+1/a.jpg")
     with (tmp_path / "run/report/coverage.csv").open() as file:
         assert [row["value"] for row in csv.DictReader(file) if row["by"] == "host"] == [f"'{begin}1+1"]
+
+
+def counted_otherwise(run: Run, **variants: dict[str, int]) -> None:
+    """Write a table of robustness: images of each label by variant, `all`, `template_…` or `without_…`."""
+    rows = []
+    for name, counts in variants.items():
+        kind, _, variant = name.partition("_")
+        kind = {"without": "without_prompt"}.get(kind, kind)
+        total = sum(counts.values())
+        rows += [
+            {"kind": kind, "variant": variant, "label": label, "images": images, "images_total": total}
+            for label, images in counts.items()
+        ]
+    run.write_table(robustness_path("tiny-0", LABELS.key), pa.Table.from_pylist(rows, schema=ROBUSTNESS))
+
+
+def images_with(tally: Tally) -> dict[str, int]:
+    return {each.label: each.images for each in tally.classes}
+
+
+def shifted(counts: dict[str, int], images: int) -> dict[str, int]:
+    """So many images go from friendly to neither."""
+    return {**counts, "friendly": counts["friendly"] - images, "neither": counts["neither"] + images}
+
+
+def test_a_class_that_leaves_its_interval_with_the_wording_is_flagged(tmp_path: Path) -> None:
+    run, *_ = made_up(tmp_path, 7)
+    before = summarize(run)
+    assert before.robustness is None
+    assert {each.sensitive_to_prompts for each in before.classes} == {None}
+    assert not (tmp_path / "run/report/robustness.csv").exists()
+    assert json.loads((tmp_path / "run/report/tally.json").read_text())["robustness"] is None
+
+    counts, (friendly, *_) = images_with(before), before.classes
+    inside = int(friendly.images - friendly.low * before.images)  # so many less, and it is still within
+    counted_otherwise(
+        run,
+        all=counts,
+        template_a=shifted(counts, inside),
+        template_b=shifted(counts, -1),
+        without_c=shifted(counts, inside + 1),
+    )
+    tally = summarize(run)
+    assert {each.label: each.sensitive_to_prompts for each in tally.classes} == {
+        "friendly": True,
+        "conflict_and_force": False,
+        "neither": any(each.flagged for each in tally.robustness if each.label == "neither"),
+        "unsure": False,
+    }
+    flagged = {each.variant: each.flagged for each in tally.robustness if each.label == "friendly"}
+    assert flagged == {"": False, "a": False, "b": False, "c": True}
+    for each in tally.robustness:
+        assert each.share == pytest.approx(each.images / each.images_total)
+        assert each.change == pytest.approx(each.share - counts[each.label] / before.images)
+        row = next(row for row in tally.classes if row.label == each.label)
+        assert each.flagged == (not row.low <= row.share + each.change <= row.high)
+    assert tally.largest_move("friendly") == pytest.approx((inside + 1) / before.images)
+    assert tally.largest_move("unsure") == 0
+
+    with (tmp_path / "run/report/robustness.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["kind", "variant", "label", "images", "images_total", "share", "change", "flagged"]
+    assert [(row["kind"], row["variant"]) for row in rows[::4]] == [
+        ("all", ""),
+        ("template", "a"),
+        ("template", "b"),
+        ("without_prompt", "c"),
+    ]
+    assert [row["flagged"] for row in rows] == [str(each.flagged) for each in tally.robustness]
+    said = json.loads((tmp_path / "run/report/tally.json").read_text())
+    assert [row["images"] for row in said["robustness"]] == [int(row["images"]) for row in rows]
+    with (tmp_path / "run/report/tally.csv").open() as file:
+        assert [row["sensitive_to_prompts"] for row in csv.DictReader(file)] == [
+            str(each.sensitive_to_prompts) for each in tally.classes
+        ]
+
+
+def test_a_draw_of_the_images_is_compared_with_itself(tmp_path: Path) -> None:
+    """A tenth of the images can be off by its own chance: what counts is the change from wording to wording."""
+    run, *_ = made_up(tmp_path, 3)
+    drawn = {"friendly": 0, "conflict_and_force": 1, "neither": 2, "unsure": 0}
+    counted_otherwise(run, all=drawn, template_a=drawn)
+    tally = summarize(run)
+    assert {each.change for each in tally.robustness} == {0}
+    assert not any(each.flagged for each in tally.robustness)
+    assert {each.images_total for each in tally.robustness} == {3}
+
+
+def test_a_share_of_none_moves_no_lower_and_one_of_all_no_higher(tmp_path: Path) -> None:
+    run, *_ = made_up(tmp_path, 3)
+    none = dict.fromkeys(images_with(summarize(run)), 0)
+    scores = run.read_table(scores_path("tiny-0", LABELS.key))
+    friendly = pa.array(["friendly"] * scores.num_rows)
+    run.write_table(scores_path("tiny-0", LABELS.key), scores.set_column(1, "label", friendly))
+    counted_otherwise(run, all={**none, "friendly": 8, "neither": 2}, template_a={**none, "friendly": 10})
+    assert not any(each.flagged for each in summarize(run).robustness)
+
+
+def test_no_image_leaves_nothing_to_compare(tmp_path: Path) -> None:
+    coverage_of(tmp_path)
+    run = Run(tmp_path / "run")
+    counted_otherwise(run, all=dict.fromkeys([*LABELS.class_names, "unsure"], 0))
+    tally = summarize(run)
+    assert {(each.share, each.change, each.flagged) for each in tally.robustness} == {(None, None, False)}
+    assert {each.sensitive_to_prompts for each in tally.classes} == {False}
+    run.write_table(robustness_path("tiny-0", LABELS.key), ROBUSTNESS.empty_table())
+    assert summarize(run).robustness == ()
+    assert len((tmp_path / "run/report/robustness.csv").read_text().splitlines()) == 1
+
+
+def with_kinds(run: Run, kinds: dict[str, str]) -> None:
+    """Write the scores of the kind of picture, as far as they are read."""
+    table = pa.table({"sha256": list(kinds), "label": list(kinds.values())})
+    run.write_table(scores_path("tiny-0", find_labels(KINDS).key), table)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shares_without_pictures_of_words_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
+    run, _, photos, labels = made_up(tmp_path, seed)
+    assert summarize(run).without_text is None
+    dice = random.Random(seed)
+    names = [*find_labels(KINDS).class_names, "unsure"]
+    kinds = {sha: dice.choice(names) for sha in [*labels, "f" * 64]}  # one that no post shows
+    unknown = dice.choice([*labels])
+    del kinds[unknown]
+    with_kinds(run, kinds)
+    shown = {photo.sha256 for photo in photos.values()} & set(labels)
+    count = Counter(labels[sha] for sha in shown if sha in kinds and kinds[sha] not in TEXT_KINDS)
+    tally = summarize(run)
+    without = tally.without_text
+    assert [each.label for each in without.classes] == [each.label for each in tally.classes]
+    for each in without.classes:
+        assert (each.images, each.images_total) == (count[each.label], count.total())
+        share = count[each.label] / count.total()
+        assert (each.share, each.low, each.high) == pytest.approx((share, *wilson(each.images, each.images_total)))
+    assert without.images == count.total()
+    assert without.text == sum(kinds.get(sha) in TEXT_KINDS for sha in shown)
+    assert without.unsure == sum(kinds.get(sha) == "unsure" for sha in shown)
+    assert without.unknown == (unknown in shown)
+    assert without.images + without.text + without.unknown == tally.images
+    assert set(without.text_kinds) == set(TEXT_KINDS)
+    with (tmp_path / "run/report/tally.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[-5:] == [
+        f"{name}_without_text" for name in ("images", "images_total", "share", "low_95", "high_95")
+    ]
+    assert [int(row["images_without_text"]) for row in rows] == [each.images for each in without.classes]
+    said = json.loads((tmp_path / "run/report/tally.json").read_text())["without_text"]
+    assert (said["images"], said["text"]) == (without.images, without.text)
+
+
+def test_nothing_but_pictures_of_words_leaves_no_share(tmp_path: Path) -> None:
+    run, _, _, labels = made_up(tmp_path, 3)
+    with_kinds(run, dict.fromkeys(labels, "meme"))
+    without = summarize(run).without_text
+    assert (without.images, without.text) == (0, len(labels))
+    assert {(each.share, each.low, each.high) for each in without.classes} == {(None, 0, 1)}
+
+
+def test_the_kind_of_picture_is_not_split_by_itself(tmp_path: Path) -> None:
+    import dataclasses
+
+    run, _, _, labels = made_up(tmp_path, 3)
+    kinds = find_labels(KINDS)
+    columns = {f"p_{name}": pa.array([0.2] * len(labels), pa.float32()) for name in kinds.class_names}
+    rows = {"sha256": list(labels), "label": ["meme"] * len(labels), "margin": [0.5] * len(labels), **columns}
+    run.write_table(scores_path("tiny-0", kinds.key), pa.table(rows))
+    run.record_used("label_sets", kinds.key, dataclasses.asdict(kinds))
+    tally = summarize(run, labels_key=kinds.key)
+    assert tally.without_text is None
+    assert summarize(run).without_text is not None
+
+
+def test_what_the_precision_changes_is_told_with_how_many_images_it_may_concern(tmp_path: Path) -> None:
+    run, _, _, labels = made_up(tmp_path, 3)
+    tally = summarize(run)
+    assert (tally.precision, tally.devices, tally.check) == (None, (), None)
+    run.record_used("models", "tiny-0", {"name": "tiny", "precision": "bf16", "devices": ["cpu", "cuda"]})
+    found = {"precision": "bf16", "images": 20, "labels_differing": 1, "largest_change": 0.05}
+    run.record_used("checks", f"tiny-0/{LABELS.key}", found)
+    scores = run.read_table(scores_path("tiny-0", LABELS.key))
+    margins = dict(zip(scores["sha256"].to_pylist(), scores["margin"].to_pylist(), strict=True))
+    tally = summarize(run)
+    assert (tally.precision, tally.devices) == ("bf16", ("cpu", "cuda"))
+    said = json.loads((tmp_path / "run/report/tally.json").read_text())
+    near = sum(abs(margin - LABELS.margin) <= 0.1 for margin in margins.values())
+    assert 0 < near < len(labels)
+    assert said["check"] == {**found, "within": 0.1, "images_within": near}
+    assert (said["precision"], said["devices"]) == ("bf16", ["cpu", "cuda"])
+
+
+def test_a_tally_that_is_the_same_is_left_alone(tmp_path: Path) -> None:
+    run, _, _, labels = made_up(tmp_path, 3)
+    counts = images_with(summarize(run))
+    counted_otherwise(run, all=counts, template_a=shifted(counts, 2))
+    with_kinds(run, {sha: "poster" if number % 3 else "photo" for number, sha in enumerate(labels)})
+    summarize(run)
+
+    def files() -> dict[str, tuple[int, bytes]]:
+        return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "run/report").iterdir()}
+
+    before = files()
+    assert "robustness.csv" in before
+    summarize(Run(tmp_path / "run"))
+    assert files() == before
+
+
+@pytest.mark.parametrize("wording", ["=1+1 {}", "+{}", "-{}", "@{}"])
+def test_a_wording_is_no_formula_in_a_spreadsheet(tmp_path: Path, wording: str) -> None:
+    run, *_ = made_up(tmp_path, 3)
+    counts = images_with(summarize(run))
+    counted_otherwise(run, all=counts, **{f"template_{wording}": counts})
+    summarize(run)
+    with (tmp_path / "run/report/robustness.csv").open() as file:
+        assert {row["variant"] for row in csv.DictReader(file)} == {"", f"'{wording}"}

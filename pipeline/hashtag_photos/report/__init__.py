@@ -9,6 +9,7 @@ import base64
 import datetime as dt
 import hashlib
 import io
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
@@ -18,10 +19,20 @@ from markupsafe import Markup
 
 from hashtag_photos.errors import RunError
 from hashtag_photos.images import ImageError, read_rgb
-from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
+from hashtag_photos.labels import KINDS, UNSURE, LabelSet, find_labels, label_set_from_facts
 from hashtag_photos.run import Run
+from hashtag_photos.stages.caveats import VariantTally, moved
 from hashtag_photos.stages.classify import scores_path
-from hashtag_photos.stages.summarize import NO_TIME, Coverage, CoverageOf, Tally, most_missing, report_folder
+from hashtag_photos.stages.score import ALL
+from hashtag_photos.stages.summarize import (
+    NO_TIME,
+    ClassTally,
+    Coverage,
+    CoverageOf,
+    Tally,
+    most_missing,
+    report_folder,
+)
 from hashtag_photos.tables import probability_column
 
 PICTURES_PER_CLASS = 3
@@ -62,6 +73,36 @@ class Picture:
     probability: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """The share of a class under another wording of the prompts, and where on its strip that is, from 0 to 100."""
+
+    kind: str
+    variant: str
+    share: float
+    change: float
+    flagged: bool
+    x: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wordings:
+    """A class under all wordings: all of them, of each kind the lowest and highest that change it, and their strip.
+
+    The strip goes from the share `first` to `last`; `x`, `low` and `high` are the share as published and its interval.
+    """
+
+    published: ClassTally
+    all: list[Wording]
+    extremes: list[tuple[str, Wording]]
+    images: int
+    first: float
+    last: float
+    x: float
+    low: float
+    high: float
+
+
 def write_report(run: Run, tally: Tally) -> str:
     """Write report.html for a tally of this run; the path where it stands. A report that is the same is left alone."""
     facts = run.used("label_sets", tally.labels_key)
@@ -87,6 +128,8 @@ def render(tally: Tally, labels: LabelSet, pictures: dict[str, list[Picture]]) -
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
+    environment.filters["points"] = points
+    environment.filters["at_most"] = at_most
     style = resources.files("hashtag_photos.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         tally=tally,
@@ -94,6 +137,8 @@ def render(tally: Tally, labels: LabelSet, pictures: dict[str, list[Picture]]) -
         pictures=pictures,
         reasons=REASONS,
         unsure=UNSURE,
+        wordings=_wordings(tally),
+        kinds={each.name: each.title for each in find_labels(KINDS).classes},
         days=_days(tally),
         most_days=_MOST_DAYS,
         reasons_missing=[each for each in tally.coverage.reasons if each.not_had],
@@ -110,6 +155,66 @@ def render(tally: Tally, labels: LabelSet, pictures: dict[str, list[Picture]]) -
 def percent(share: float | None, digits: int = 1) -> str:
     """A share for people."""
     return "–" if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def points(change: float) -> str:
+    """A change of a share for people."""
+    return f"{100 * change:+.1f}".replace("-", "\N{MINUS SIGN}") if round(100 * change, 1) else "0.0"
+
+
+def at_most(value: float) -> str:
+    """A small number to four digits, rounded up."""
+    return f"{math.ceil(round(value * 1e4, 6)) / 1e4:.4f}".rstrip("0").rstrip(".")
+
+
+def _wordings(tally: Tally) -> list[Wordings]:
+    """The classes under all wordings of their prompts, on strips of the same scale."""
+    shares = {each.label: each.share for each in tally.classes if each.share is not None}
+    variants = [
+        (each, each.change, moved(shares[each.label], each.change))
+        for each in tally.robustness or ()
+        if each.kind != ALL and each.change is not None and each.label in shares
+    ]
+    ends = {}
+    for each in tally.classes:
+        reached = [share for variant, _, share in variants if variant.label == each.label]
+        ends[each.label] = min([each.low, *reached]), max([each.high, *reached])
+    width = min(max(1.1 * (last - first) for first, last in ends.values()), 1.0)
+    return [
+        _wordings_of(each, [row for row in variants if row[0].label == each.label], sum(ends[each.label]) / 2, width)
+        for each in tally.classes
+        if any(row[0].label == each.label for row in variants)
+    ]
+
+
+def _wordings_of(
+    published: ClassTally, variants: list[tuple[VariantTally, float, float]], middle: float, width: float
+) -> Wordings:
+    first = min(max(middle - width / 2, 0.0), 1 - width)
+
+    def x(share: float) -> float:
+        return 100 * (share - first) / width
+
+    rows = [
+        Wording(kind=each.kind, variant=each.variant, share=share, change=change, flagged=each.flagged, x=x(share))
+        for each, change, share in variants
+    ]
+    extremes = []
+    for kind in dict.fromkeys(row.kind for row in rows):
+        own = sorted((row for row in rows if row.kind == kind), key=lambda row: row.change)
+        extremes += [("lowest", row) for row in own[:1] if row.change < 0]
+        extremes += [("highest", row) for row in own[-1:] if row.change > 0]
+    return Wordings(
+        published=published,
+        all=rows,
+        extremes=extremes,
+        images=variants[0][0].images_total,
+        first=first,
+        last=first + width,
+        x=x(published.share or 0.0),
+        low=x(published.low),
+        high=x(published.high),
+    )
 
 
 def _days(tally: Tally) -> list[tuple[str, dict[str, int]]]:

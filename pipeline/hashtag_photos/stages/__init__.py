@@ -5,6 +5,7 @@ They print nothing: who wants to watch passes `progress`.
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 
@@ -17,3 +18,8 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
     """A Progress that shows nothing."""
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,31 +6,42 @@ Embeddings are keyed by content and model, label sets are scored from them: a se
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from hashtag_photos import labels as label_sets
 from hashtag_photos import models
 from hashtag_photos.errors import RunConflictError, RunError, UsageError
-from hashtag_photos.images import read_rgb, to_rgb
-from hashtag_photos.labels import LabelSet, find_labels
-from hashtag_photos.models import find_model
+from hashtag_photos.labels import KINDS, LabelSet, find_labels
+from hashtag_photos.models import ModelSpec, find_model
 from hashtag_photos.run import Run, software
 from hashtag_photos.stages import Progress, silent
-from hashtag_photos.stages.embed import embed, encoded, images_of
-from hashtag_photos.stages.score import PromptVectors, averaged, decide, filled, probabilities, score
-from hashtag_photos.tables import scores_schema
+from hashtag_photos.stages.embed import embed, encoded, images_left, vectors_in_fp32
+from hashtag_photos.stages.score import (
+    PromptVectors,
+    decide,
+    filled,
+    probabilities,
+    prompt_vectors,
+    robustness,
+    robustness_path,
+    score,
+)
+from hashtag_photos.tables import scores_schema, vectors_of
 
 if TYPE_CHECKING:
+    import torch
+
     from hashtag_photos.clip import Encoder
 
-_SHA = pa.schema([("sha256", pa.string())])
+_CHECKED = 64  # images that are computed in fp32 as well where the others are not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +59,39 @@ class Classifier:
     """A model and a label set. The model is loaded when the first picture needs it.
 
     `model` is a preset or any OpenCLIP name, `labels` a bundled label set, the path of a TOML file, or a LabelSet;
-    `device` is auto, cpu, cuda or mps. Raises ModelError and LabelSetError for what can't be used.
+    `device` is auto, cpu, cuda or mps; `precision` fp32, bf16, or auto, which is bf16 on CUDA where it has it, else
+    fp32. Raises ModelError, LabelSetError and UsageError for what can't be used.
     """
 
     def __init__(
-        self, model: str = models.DEFAULT, labels: str | LabelSet = label_sets.DEFAULT, *, device: str = "auto"
+        self,
+        model: str = models.DEFAULT,
+        labels: str | LabelSet = label_sets.DEFAULT,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
     ) -> None:
-        self.model = find_model(model)
+        if precision not in ("auto", *models.PRECISIONS):
+            raise UsageError(
+                f"there is no precision {precision!r}: choose auto, {' or '.join(models.PRECISIONS)}", subject=precision
+            )
+        self._named = find_model(model)
         self.labels = labels if isinstance(labels, LabelSet) else find_labels(labels)
         self.device = device
+        self._precision = precision
+        self._seen: dict[str, PromptVectors] = {}
+
+    @cached_property
+    def model(self) -> ModelSpec:
+        """The model, in its precision: for `auto` the device is looked at."""
+        return replace(self._named, precision=self._precision if self._precision != "auto" else self._natural())
+
+    def _natural(self) -> str:
+        if self.device in ("cpu", "mps"):
+            return "fp32"
+        from hashtag_photos.clip import choose_device, natural_precision  # torch and open_clip: seconds
+
+        return natural_precision(choose_device(self.device))
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -66,10 +101,17 @@ class Classifier:
         return Encoder(self.model, self.device)
 
     @cached_property
-    def prompts(self) -> PromptVectors:
-        """The label set as the model sees it."""
-        texts = self.encoder.encode_texts(filled(self.labels))
-        return PromptVectors(vectors=averaged(texts, len(self.labels.templates)), logit_scale=self.encoder.logit_scale)
+    def reference(self) -> Encoder:
+        """The same model in fp32."""
+        from hashtag_photos.clip import Encoder
+
+        return Encoder(replace(self.model, precision="fp32"), self.device)
+
+    def sees(self, labels: LabelSet) -> PromptVectors:
+        """A label set as the model sees it. Raises ModelError for a prompt that is longer than what the model reads."""
+        if labels.key not in self._seen:
+            self._seen[labels.key] = _seen(self.encoder, labels)
+        return self._seen[labels.key]
 
     def __call__(self, images: Iterable[str | Path | Image.Image]) -> Iterator[Result]:
         """Classify pictures, given as paths or PIL images, in their order. One that can't be read is a Result too.
@@ -86,66 +128,86 @@ class Classifier:
                 if isinstance(vector, Exception):
                     yield Result(image=image, label=None, probabilities={}, problem=str(vector))
                     continue
-                probability = probabilities(vector[None, :], self.prompts, self.labels)
+                probability = probabilities(vector[None, :], self.sees(self.labels), self.labels)
                 (label,), margin = decide(probability, self.labels)
                 by_class = zip(self.labels.class_names, probability[0].tolist(), strict=True)
                 yield Result(image=image, label=label, probabilities=dict(by_class), margin=float(margin[0]))
 
-    def _prepare(self, image: str | Path | Image.Image) -> object:
+    def _prepare(self, image: str | Path | Image.Image) -> torch.Tensor:
         if isinstance(image, Image.Image):
-            return self.encoder.prepare(to_rgb(image))
+            return self.encoder.prepare(image)
         with Path(image).open("rb") as file:
-            return self.encoder.prepare(read_rgb(file))
+            return self.encoder.prepare(file)
+
+
+def _seen(encoder: Encoder, labels: LabelSet) -> PromptVectors:
+    return prompt_vectors(encoder.encode_texts(filled(labels)), labels, encoder.logit_scale)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Classified:
-    """Counts of the classify stage: distinct images embedded now, classified in all, and those that could not be."""
+    """Counts of the classify stage: distinct images embedded now, classified in all, and those that could not be.
+
+    `notes` say what a person should know of how it went.
+    """
 
     new: int
     images: int
     unreadable: int
     scored: bool
+    notes: tuple[str, ...] = ()
 
 
 def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -> Classified:
     """Embed the run's images that have no vector of this model yet, and score all of them against the label set.
 
-    The first model and label set that a run is classified with are the ones its report is about; others can be asked
-    beside them. Raises ModelError if the model can't be loaded, RunError if nothing was downloaded.
+    What kind of picture each is (label set `picture-kind`) is asked beside it, and how far the answers hang on single
+    prompts. The first model and label set that a run is classified with are the ones its report is about; others can be
+    asked beside them. Raises ModelError if the model can't be loaded, RunError if nothing was downloaded,
+    RunConflictError if vectors of other weights, or of another device in bf16, would be mixed.
     """
     if "download" not in run.stages:
         raise RunError(
             f"{run.location}: nothing was downloaded yet; run the download stage first", subject=run.location
         )
-    model_key, label_key = classifier.model.key, classifier.labels.key
-    table, scores = f"embeddings/{model_key}", scores_path(model_key, label_key)
     check_question(run, classifier)
+    model_key = classifier.model.key
+    table = f"embeddings/{model_key}"
+    questions = {each.key: each for each in (classifier.labels, find_labels(KINDS))}
     with run.writing():
-        wanted = images_of(run)
-        had = {sha for (sha,) in run.keys(table, _SHA, "sha256")}
-        todo = [image for image in wanted if image[0] not in had]
-        before = run.read_table(scores)
-        fresh = not todo and before is not None and set(before.column("sha256").to_pylist()) == had
+        images, todo = images_left(run, table)
+        had = _embedded(run, table)
+        stale = [
+            labels for labels in questions.values() if todo.num_rows or not _is_scored(run, had, model_key, labels.key)
+        ]
         run.ask(**{name: value for name, value in question(classifier).items() if name not in run.asked})
-        run.record_used("label_sets", label_key, asdict(classifier.labels))
-        new = 0
-        if wanted and not fresh:
+        for key, labels in questions.items():
+            run.record_used("label_sets", key, asdict(labels))
+        new, notes = 0, []
+        if images and stale:
             progress("load model", 0, None)
-            _record_model(run, classifier)
+            _record_model(run, classifier, embeds=todo.num_rows > 0)
             progress("load model", 1, 1)
-        if todo:
+        if todo.num_rows:
             new = embed(run, classifier.encoder, model_key, todo, progress=progress)
-        if not fresh:
-            run.write_table(scores, _scored(run, table, classifier, progress))
-        done = Classified(new=new, images=len(wanted), unreadable=len(todo) - new, scored=not fresh)
+            notes = classifier.encoder.notes
+        for labels in stale:
+            _score(run, table, classifier, labels, progress)
+        done = Classified(
+            new=new,
+            images=images,
+            unreadable=todo.num_rows - new,
+            scored=classifier.labels in stale,
+            notes=tuple(notes),
+        )
         run.record_stage("classify", images=done.images, unreadable=done.unreadable)
     return done
 
 
 def check_question(run: Run, classifier: Classifier) -> None:
-    """Raise RunConflictError if the files of the run's own model are no longer those that it was asked with."""
+    """Raise RunConflictError if the run's own model had other files, or was asked in another precision."""
     asked = question(classifier)
+    run.check(precision=asked["precision"])
     if run.asked.get("model") == asked["model"] and run.asked.get("model_key") != asked["model_key"]:
         raise RunConflictError(
             f"the files of model {classifier.model.name!r} are not those that {run.location} was classified with: "
@@ -159,6 +221,7 @@ def question(classifier: Classifier) -> dict[str, str]:
     return {
         "model": classifier.model.reference,
         "model_key": classifier.model.key,
+        "precision": classifier.model.precision,
         "labels": classifier.labels.key,
     }
 
@@ -168,34 +231,95 @@ def scores_path(model_key: str, label_key: str) -> str:
     return f"scores/{model_key}/{label_key}.parquet"
 
 
-def _record_model(run: Run, classifier: Classifier) -> None:
-    """Remember what classified; refuse to mix vectors of other weights under the same key."""
+def _embedded(run: Run, table: str) -> pa.ChunkedArray:
+    """The sha256 of each image that has a vector, once."""
+    shas = pa.chunked_array([batch.column(0) for batch in run.batches(table, "sha256")], pa.string())
+    return pa.chunked_array([shas.unique()])
+
+
+def _is_scored(run: Run, had: pa.ChunkedArray, model_key: str, label_key: str) -> bool:
+    """Whether just these images have scores of a label set, and it is known how far they hang on its prompts."""
+    scores = run.read_table(scores_path(model_key, label_key))
+    if scores is None or len(scores) != len(had):
+        return False
+    if not len(had):
+        return True
+    same = pc.all(pc.is_in(scores.column("sha256"), value_set=had.combine_chunks())).as_py()
+    return bool(same) and run.storage.exists(robustness_path(model_key, label_key))
+
+
+def _record_model(run: Run, classifier: Classifier, *, embeds: bool) -> None:
+    """Remember what classified; refuse to mix vectors of other weights, or those of two devices where they differ."""
     encoder = classifier.encoder
     before = run.used("models", classifier.model.key) or {}
+    devices = before.get("devices", [])
     facts = {
         "name": classifier.model.name,
         **classifier.model.facts,
-        "state_sha256": encoder.fingerprint(),
+        "weights_sha256": encoder.weights.sha256,
+        "hub": encoder.weights.hub,
+        "hub_commit": encoder.weights.commit,
+        "licence": classifier.model.licence,
         "preprocessing": encoder.preprocessing,
         "logit_scale": encoder.logit_scale,
-        "devices": sorted({encoder.device, *before.get("devices", ())}),
+        "devices": sorted({*devices, encoder.device}) if embeds else devices,
         "software": before.get("software", software()),
     }
-    if before and any(before[name] != facts[name] for name in ("state_sha256", "preprocessing", "logit_scale")):
+    if before and any(before[name] != facts[name] for name in ("weights_sha256", "preprocessing", "logit_scale")):
         raise RunConflictError(
             f"{run.location} was classified with other weights of {classifier.model.name!r} than those found now: "
             "use the same weights, or a new folder with --run",
             subject=classifier.model.name,
         )
+    if embeds and devices and classifier.model.precision != "fp32" and encoder.device not in devices:
+        raise RunConflictError(
+            f"{run.location} was classified in {classifier.model.precision} on {', '.join(devices)}, and this is "
+            f"{encoder.device}, which rounds in another way: go on where it began, or begin anew with --run",
+            subject=encoder.device,
+        )
     run.record_used("models", classifier.model.key, facts)
 
 
-def _scored(run: Run, table: str, classifier: Classifier, progress: Progress) -> pa.Table:
-    """Scores of all images that have a vector."""
-    rows = run.dataset(table).to_table()
-    if not rows.num_rows:
-        return scores_schema(classifier.labels.class_names).empty_table()
-    values = rows.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    shas, first = np.unique(rows.column("sha256").to_numpy(), return_index=True)
-    vectors = values.reshape(rows.num_rows, -1)[first]
-    return score(shas.tolist(), vectors, classifier.prompts, classifier.labels, progress=progress)
+def _score(run: Run, table: str, classifier: Classifier, labels: LabelSet, progress: Progress) -> None:
+    """Write the scores of all images that have a vector, and how far they hang on prompts and precision."""
+    key = classifier.model.key
+    if not run.storage.names(table):
+        run.write_table(scores_path(key, labels.key), scores_schema(labels.class_names).empty_table())
+        return
+    prompts = classifier.sees(labels)
+    run.write_table(robustness_path(key, labels.key), robustness(run, table, prompts, labels, progress=progress))
+    if classifier.model.precision != "fp32":
+        run.record_used("checks", f"{key}/{labels.key}", _precision_check(run, table, classifier, labels, prompts))
+    run.write_table(scores_path(key, labels.key), score(run, table, prompts, labels, progress=progress))
+
+
+def _precision_check(
+    run: Run, table: str, classifier: Classifier, labels: LabelSet, prompts: PromptVectors
+) -> dict[str, Any]:
+    """How the labels of the first images by sha256, which are as good as drawn, differ from those of fp32."""
+    path = f"{table}/in-fp32.parquet"
+    exact = run.read_table(path)
+    reference = classifier.reference
+    if exact is None:
+        with run.database(embedded=run.dataset(table)) as database:
+            drawn = database.execute(
+                f"""SELECT sha256, any_value(format) FROM photos JOIN (SELECT DISTINCT sha256 FROM embedded)
+                USING (sha256) WHERE status = 'ok' GROUP BY sha256 ORDER BY sha256 LIMIT {_CHECKED}"""
+            ).fetchall()
+        vectors = vectors_in_fp32(run, reference, drawn)
+        exact = pa.table({"sha256": list(vectors), "vector": [each.tobytes() for each in vectors.values()]})
+        run.write_table(path, exact)
+    shas = exact.column("sha256").to_pylist()
+    rows = run.dataset(table).to_table(filter=pc.field("sha256").isin(shas))
+    stored = dict(zip(rows.column("sha256").to_pylist(), vectors_of(rows.column("vector")), strict=True))
+    ours = probabilities(np.stack([stored[sha] for sha in shas]), prompts, labels)
+    in_fp32 = np.stack([np.frombuffer(each, dtype=np.float32) for each in exact.column("vector").to_pylist()])
+    theirs = probabilities(in_fp32, _seen(reference, labels), labels)
+    return {
+        "precision": classifier.model.precision,
+        "images": len(shas),
+        "labels_differing": sum(
+            a != b for a, b in zip(decide(ours, labels)[0], decide(theirs, labels)[0], strict=True)
+        ),
+        "largest_change": float(np.abs(ours - theirs).max()),
+    }

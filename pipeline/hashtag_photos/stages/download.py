@@ -40,7 +40,7 @@ from hashtag_photos.manners import Manners
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
-from hashtag_photos.stages import Progress, silent
+from hashtag_photos.stages import Progress, cores, silent
 from hashtag_photos.stages.fetching import Job, first_of, read_suspects, work
 from hashtag_photos.stages.worklist import (
     KEY,
@@ -179,12 +179,12 @@ class _Crew:
     """The processes of a download, what they say, and what is done when one dies."""
 
     def __init__(self, run: Run, worklist: Worklist, job: Job, parts: _Parts, log: Callable[[Any], None]) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        have = cores()
         useful = min(1 + worklist.addresses // _ADDRESSES_A_PROCESS, worklist.hosts, _MOST_PROCESSES)
-        busy = max(1, cores // _CORES_A_PROCESS) if job.verify else cores
+        busy = max(1, have // _CORES_A_PROCESS) if job.verify else have
         shares = min(busy, useful) if run.storage.local else 1
         worklist.share_out(shares)
-        threads = max(1, cores // shares)
+        threads = max(1, have // shares)
         self._run = run
         self._worklist = worklist
         self._parts = parts

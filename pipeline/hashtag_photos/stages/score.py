@@ -4,31 +4,62 @@ The logit of a prompt is the model's logit scale times the cosine of image and p
 of the mean of exp over its prompts, so that a class with more prompts has no head start; with one prompt per class this
 is the usual zero-shot softmax (Radford et al. 2021, arXiv:2103.00020, section 3.1). Probabilities are a softmax over
 the classes. They are scores of a model, not chances of being right.
+
+How far an answer hangs on the wording is a table of its own: the shares of all labels under each template alone, and
+with each prompt left out.
+
+Inside, arrays are (classes, images): few and long rows are what numpy is fast with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from hashtag_photos.labels import UNSURE, LabelSet
-from hashtag_photos.stages import Progress, silent
-from hashtag_photos.tables import probability_column, scores_schema
+from hashtag_photos.run import Run
+from hashtag_photos.stages import Progress, cores, silent
+from hashtag_photos.tables import ROBUSTNESS, scores_schema, vectors_of
+
+ALL, TEMPLATE, WITHOUT_PROMPT = "all", "template", "without_prompt"  # the kinds of rows in a robustness table
+
+ROBUSTNESS_IMAGES = 200_000  # the draw moves a share by 0.2 percentage points at most (95 %)
+_ROBUSTNESS_ANSWERS = 1_000_000_000  # images x variants x labels: of thousands of prompts fewer images are asked
+_BATCH_ROWS = 8_192  # read at once
+_BLOCK_ROWS = 2_048  # computed at once: as float32 they stay in a core's cache
+_BLOCK_LOGITS = 4_000_000  # also with a label set of thousands of prompts
+_MOST_THREADS = 8  # more would wait for the one that reads
 
 Floats = npt.NDArray[np.float32]
-_CHUNK = 65_536
+Vectors = npt.NDArray[np.float16]
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptVectors:
-    """A label set as a model sees it: a unit vector per prompt (averaged over the templates), and the logit scale."""
+    """A label set as a model sees it: unit vectors of its prompts in each template, and the logit scale.
 
-    vectors: Floats
+    `texts` is (prompts, templates, dimension).
+    """
+
+    texts: Floats
     logit_scale: float
+
+    @cached_property
+    def vectors(self) -> Floats:
+        """A unit vector per prompt, (prompts, dimension): the mean over its templates."""
+        prompts, templates, dimension = self.texts.shape
+        return averaged(self.texts.reshape(prompts * templates, dimension), templates)
 
 
 def filled(labels: LabelSet) -> list[str]:
@@ -47,48 +78,220 @@ def averaged(texts: Floats, templates: int) -> Floats:
     return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
 
 
+def prompt_vectors(texts: Floats, labels: LabelSet, logit_scale: float) -> PromptVectors:
+    """A label set as a model sees it, from the unit vectors of its `filled` prompts and the model's logit scale."""
+    by_prompt = texts.reshape(-1, len(labels.templates), texts.shape[1])
+    return PromptVectors(texts=by_prompt, logit_scale=logit_scale)
+
+
 def probabilities(vectors: npt.NDArray[np.floating], prompts: PromptVectors, labels: LabelSet) -> Floats:
     """Class probabilities, (n, classes), of unit vectors, (n, dimension)."""
-    logits = prompts.logit_scale * (vectors.astype(np.float32) @ prompts.vectors.T)
-    classes = np.empty((len(logits), len(labels.classes)), dtype=np.float32)
-    start = 0
-    for number, each in enumerate(labels.classes):
-        own = logits[:, start : start + len(each.prompts)]
-        start += len(each.prompts)
-        top = own.max(axis=1, keepdims=True)
-        classes[:, number] = top[:, 0] + np.log(np.exp(own - top).mean(axis=1))
-    exps = np.exp(classes - classes.max(axis=1, keepdims=True))
-    return np.asarray(exps / exps.sum(axis=1, keepdims=True), dtype=np.float32)
+    logits = _logits(vectors.astype(np.float32), prompts.vectors, prompts.logit_scale)
+    return _softmax(_class_logits(logits, labels)).T
 
 
 def decide(probability: Floats, labels: LabelSet) -> tuple[list[str], Floats]:
     """The label of each row, `unsure` where the two best classes are nearer than the set's margin; and that margin."""
-    order = np.sort(probability, axis=1)
-    margins = np.asarray(order[:, -1] - order[:, -2], dtype=np.float32)
-    best = probability.argmax(axis=1)
-    return [
-        labels.class_names[index] if margin >= labels.margin else UNSURE
-        for index, margin in zip(best.tolist(), margins.tolist(), strict=True)
-    ], margins
+    answers, margins = _decided(probability.T, labels)
+    names = (*labels.class_names, UNSURE)
+    return [names[answer] for answer in answers.tolist()], margins
 
 
-def score(
-    shas: Sequence[str],
-    vectors: npt.NDArray[np.floating],
-    prompts: PromptVectors,
-    labels: LabelSet,
-    *,
-    progress: Progress = silent,
+def score(run: Run, table: str, prompts: PromptVectors, labels: LabelSet, *, progress: Progress = silent) -> pa.Table:
+    """The scores of all images that have a vector in `table` (embeddings/<model>), by sha256, each once."""
+    shas = _shas(run, table)
+    probability = np.empty((len(labels.classes), len(shas)), dtype=np.float32)
+    answers, margins = np.empty(len(shas), dtype=np.int32), np.empty(len(shas), dtype=np.float32)
+
+    def work(start: int, vectors: Vectors) -> None:
+        for block, values in _blocks(start, vectors, prompts):
+            logits = _logits(values, prompts.vectors, prompts.logit_scale)
+            probability[:, block] = _softmax(_class_logits(logits, labels))
+            answers[block], margins[block] = _decided(probability[:, block], labels)
+
+    with ThreadPoolExecutor(1) as beside:
+        in_order = beside.submit(_images, shas)
+        _each_batch(run, table, work, stage="score", rows=len(shas), progress=progress)
+        images, row = in_order.result()
+    names = pa.DictionaryArray.from_arrays(answers[row], (*labels.class_names, UNSURE)).cast(pa.string())
+    columns = [images, names, margins[row], *(of_class[row] for of_class in probability)]
+    return pa.table(columns, schema=scores_schema(labels.class_names))
+
+
+def robustness(
+    run: Run, table: str, prompts: PromptVectors, labels: LabelSet, *, progress: Progress = silent
 ) -> pa.Table:
-    """The scores table of images: their sha256 and vectors, (n, dimension), against a label set."""
-    parts = []
-    schema = scores_schema(labels.class_names)
-    for start in range(0, len(shas), _CHUNK):
-        progress("score", start, len(shas))
-        probability = probabilities(vectors[start : start + _CHUNK], prompts, labels)
-        names, margins = decide(probability, labels)
-        columns = {probability_column(name): probability[:, i] for i, name in enumerate(labels.class_names)}
-        rows = {"sha256": shas[start : start + _CHUNK], "label": names, "margin": margins, **columns}
-        parts.append(pa.table(rows, schema=schema))
-    progress("score", len(shas), len(shas))
-    return pa.concat_tables(parts) if parts else schema.empty_table()
+    """How many images get which label in all, under each template alone, and with each prompt left out: ROBUSTNESS.
+
+    The only prompt of a class can't be left out. Of more than 200,000 images, those with the smallest sha256 are asked,
+    which is a fair draw (with hundreds of prompts fewer, so that it takes no hour).
+    """
+    variants = _variants(labels)
+    answers = len(labels.classes) + 1
+    _, row = _images(_shas(run, table))
+    at_most = min(ROBUSTNESS_IMAGES, max(1, _ROBUSTNESS_ANSWERS // (len(variants) * answers)))
+    chosen = np.sort(row[:at_most])
+
+    def work(start: int, vectors: Vectors) -> npt.NDArray[np.int64]:
+        first, last = np.searchsorted(chosen, (start, start + len(vectors)))
+        counts = np.zeros((len(variants), answers), dtype=np.int64)
+        for _, values in _blocks(0, vectors[chosen[first:last] - start], prompts):
+            for number, logits in enumerate(_class_logits_of_variants(values, prompts, labels)):
+                labelled, _ = _decided(_softmax(logits), labels)
+                counts[number] += np.bincount(labelled, minlength=answers)
+        return counts
+
+    until = int(chosen[-1]) + 1 if len(chosen) else 0
+    found = _each_batch(run, table, work, stage="robustness", rows=until, progress=progress)
+    counts = sum(found, np.zeros((len(variants), answers), dtype=np.int64))
+    names = (*labels.class_names, UNSURE)
+    rows = [
+        {"kind": kind, "variant": variant, "label": name, "images": int(images), "images_total": len(chosen)}
+        for (kind, variant), by_label in zip(variants, counts, strict=True)
+        for name, images in zip(names, by_label, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=ROBUSTNESS)
+
+
+def robustness_path(model_key: str, label_key: str) -> str:
+    """Where the robustness table of a model and a label set stands in a run, beside the scores."""
+    return f"scores/{model_key}/{label_key}-robustness.parquet"
+
+
+# The sums
+
+
+def _logits(vectors: Floats, texts: Floats, logit_scale: float) -> Floats:
+    """(n, dimension), (texts, dimension) -> (texts, n)."""
+    # this way around the product is faster, turning its result included
+    return np.asarray(np.float32(logit_scale) * np.ascontiguousarray((vectors @ texts.T).T), dtype=np.float32)
+
+
+def _class_logits(logits: Floats, labels: LabelSet) -> Floats:
+    """Logits of prompts, (prompts, n) -> of classes, (classes, n)."""
+    classes = np.empty((len(labels.classes), logits.shape[1]), dtype=np.float32)
+    for number, own in enumerate(_own_prompts(labels)):
+        classes[number] = _log_mean_exp(logits[own])
+    return classes
+
+
+def _own_prompts(labels: LabelSet) -> Iterator[slice]:
+    """Where the prompts of each class stand among all prompts."""
+    start = 0
+    for each in labels.classes:
+        yield slice(start, start + len(each.prompts))
+        start += len(each.prompts)
+
+
+def _log_mean_exp(logits: Floats) -> Floats:
+    top = logits.max(axis=0)
+    return np.asarray(top + np.log(np.exp(logits - top).mean(axis=0)), dtype=np.float32)
+
+
+def _softmax(logits: Floats) -> Floats:
+    exps = np.exp(logits - logits.max(axis=0))
+    return np.asarray(exps / exps.sum(axis=0), dtype=np.float32)
+
+
+def _decided(probability: Floats, labels: LabelSet) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Which class each image gets, by number, `unsure` being the one after the last; and the margin."""
+    best, number = probability[0], np.zeros(probability.shape[1], dtype=np.int64)
+    second = np.full_like(best, -np.inf)
+    for each, of_class in enumerate(probability[1:], start=1):
+        number[of_class > best] = each
+        second = np.maximum(second, np.minimum(best, of_class))
+        best = np.maximum(best, of_class)
+    margins = best - second
+    sure = margins >= np.float64(labels.margin)  # not rounded to float32, so that the stored margin says the same
+    return np.where(sure, number, len(labels.classes)), margins
+
+
+def _variants(labels: LabelSet) -> list[tuple[str, str]]:
+    """Kind and variant of what the robustness table compares, in the order of `_class_logits_of_variants`."""
+    return [
+        (ALL, ""),
+        *((TEMPLATE, template) for template in labels.templates),
+        *((WITHOUT_PROMPT, prompt) for each in labels.classes if len(each.prompts) > 1 for prompt in each.prompts),
+    ]
+
+
+def _class_logits_of_variants(vectors: Floats, prompts: PromptVectors, labels: LabelSet) -> Iterator[Floats]:
+    logits = _logits(vectors, prompts.vectors, prompts.logit_scale)
+    usual = _class_logits(logits, labels)
+    yield usual
+    alone = _logits(vectors, prompts.texts.reshape(-1, vectors.shape[1]), prompts.logit_scale)
+    for template in range(len(labels.templates)):
+        yield _class_logits(alone[template :: len(labels.templates)], labels)
+    for number, own in enumerate(_own_prompts(labels)):
+        if own.stop - own.start > 1:
+            for prompt in range(own.stop - own.start):
+                without = usual.copy()
+                without[number] = _log_mean_exp(np.delete(logits[own], prompt, axis=0))
+                yield without
+
+
+# The table, a batch at a time
+
+
+def _shas(run: Run, table: str) -> pa.Array:
+    """The sha256 of each row."""
+    return pa.chunked_array(
+        [batch.column(0) for batch in run.batches(table, "sha256", rows=_BATCH_ROWS)], pa.string()
+    ).combine_chunks()
+
+
+def _images(shas: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """Each sha256 once, in order, and the first row that it has: an interruption can write an image twice."""
+    if pc.all(pc.greater(shas[1:], shas[:-1])).as_py():  # as one embed stage writes them
+        return shas, np.arange(len(shas))
+    order = pc.array_sort_indices(shas)  # stable
+    images, row = shas.take(order), order.to_numpy().astype(np.int64)
+    first = np.ones(len(row), dtype=bool)
+    first[1:] = pc.not_equal(images[1:], images[:-1]).to_numpy(zero_copy_only=False)
+    return images.filter(pa.array(first)), row[first]
+
+
+def _blocks(start: int, vectors: Vectors, prompts: PromptVectors) -> Iterator[tuple[slice, Floats]]:
+    """Vectors as float32, a few at a time, with the rows that they are, counted from `start`."""
+    rows = min(_BLOCK_ROWS, max(1, _BLOCK_LOGITS // (prompts.texts.shape[0] * prompts.texts.shape[1])))
+    for first in range(0, len(vectors), rows):
+        block = vectors[first : first + rows]
+        yield slice(start + first, start + first + len(block)), block.astype(np.float32)
+
+
+def _each_batch(
+    run: Run, table: str, work: Callable[[int, Vectors], Outcome], *, stage: str, rows: int, progress: Progress
+) -> list[Outcome]:
+    """The outcomes of `work` on the vectors of a table, given with the number of their first row: a batch at a time.
+
+    It is done in a thread per core, in any order, while this one reads, up to the batch that holds the last of `rows`;
+    few batches are in memory at once.
+    """
+    threads = min(cores(), _MOST_THREADS)
+    outcomes: list[Outcome] = []
+    waiting: deque[tuple[int, Future[Outcome]]] = deque()
+
+    def finish_one() -> None:
+        done, future = waiting.popleft()
+        outcomes.append(future.result())
+        progress(stage, min(done, rows), rows)
+
+    progress(stage, 0, rows)
+    # BLAS would have threads of its own for each of ours, which wait for one another on cores that are taken
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        try:
+            start = 0
+            for batch in run.batches(table, "vector", rows=_BATCH_ROWS):
+                if start >= rows:
+                    break
+                future = pool.submit(work, start, vectors_of(batch.column(0)))
+                start += len(batch)
+                waiting.append((start, future))
+                if len(waiting) > 2 * threads:
+                    finish_one()
+            while waiting:
+                finish_one()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+    return outcomes

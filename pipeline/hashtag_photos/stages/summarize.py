@@ -23,6 +23,15 @@ from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
 from hashtag_photos.records import Incomplete, PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
+from hashtag_photos.stages.caveats import (
+    PrecisionCheck,
+    Published,
+    VariantTally,
+    WithoutText,
+    precision_check,
+    without_text,
+    worded_otherwise,
+)
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.tables import probability_column, spreadsheet_cell
 
@@ -81,7 +90,8 @@ _OUTCOMES = f"""
 class ClassTally:
     """One class. `share` is of the images classified, with its 95 % Wilson interval from `low` to `high`.
 
-    Of the posts, `reposts` are reposts of another.
+    Of the posts, `reposts` are reposts of another. It is `sensitive_to_prompts` if another wording of them takes the
+    share out of that interval; None where that was not computed.
     """
 
     label: str
@@ -93,6 +103,7 @@ class ClassTally:
     posts: int
     reposts: int
     photos: int
+    sensitive_to_prompts: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +230,12 @@ class DayTally:
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """The result of a run for one model and one label set. Totals are the denominators of the classes' counts."""
+    """The result of a run for one model and one label set. Totals are the denominators of the classes' counts.
+
+    `precision` and `devices` are those that the vectors were computed in and on, None and empty where run.json doesn't
+    tell. What was not computed is None: the shares under other wordings (`robustness`), those without pictures of words
+    (`without_text`), and what the precision changes (`check`).
+    """
 
     run: str
     model: str
@@ -234,6 +250,16 @@ class Tally:
     sources: tuple[SourceTally, ...]
     coverage: Coverage
     days: tuple[DayTally, ...]
+    precision: str | None
+    devices: tuple[str, ...]
+    check: PrecisionCheck | None
+    without_text: WithoutText | None
+    robustness: tuple[VariantTally, ...] | None
+
+    def largest_move(self, label: str) -> float:
+        """By how much the share of a class changes at most, up or down, with the wording of the prompts."""
+        own = [each.change for each in self.robustness or () if each.label == label]
+        return max((abs(change) for change in own if change is not None), default=0.0)
 
     def to_dataframe(self, *, by_source: bool = False) -> pandas.DataFrame:
         """The classes as a pandas DataFrame, as in tally.csv; `by_source` as in tally-by-source.csv."""
@@ -243,6 +269,7 @@ class Tally:
 
     def rows(self) -> list[dict[str, Any]]:
         """The classes as plain rows, each with its denominators."""
+        without = {each.label: each for each in self.without_text.classes} if self.without_text else {}
         return [
             {
                 "label": each.label,
@@ -257,6 +284,11 @@ class Tally:
                 "photos": each.photos,
                 "photos_total": self.photos,
                 "collected_completely": self.coverage.collected_completely,
+                "sensitive_to_prompts": each.sensitive_to_prompts,
+                **{
+                    f"{_COLUMN_NAMES.get(name, name)}_without_text": getattr(without.get(each.label), name, None)
+                    for name in ("images", "images_total", "share", "low", "high")
+                },
             }
             for each in self.classes
         ]
@@ -272,6 +304,10 @@ class Tally:
         facts = {each.name: getattr(self, each.name) for each in fields(self)}
         for name in ("classes", "sources", "days"):
             facts[name] = [asdict(each) for each in facts[name]]
+        for name in ("check", "without_text"):
+            facts[name] = asdict(facts[name]) if facts[name] is not None else None
+        if self.robustness is not None:
+            facts["robustness"] = [asdict(each) for each in self.robustness]
         facts["coverage"] = self.coverage.facts()
         facts["interval"] = "95 % Wilson score interval of the raw share; errors of the classifier are not in it"
         return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
@@ -281,6 +317,11 @@ class Tally:
         rows = self.rows_by_source() if by_source else self.rows()
         names = [*(each.name for each in fields(SourceTally)), "collected_completely"]
         return _as_csv(rows, [_COLUMN_NAMES.get(name, name) for name in names] if by_source else None)
+
+    def robustness_csv(self) -> str:
+        """The classes under every other wording of the prompts as CSV."""
+        rows = [asdict(each) for each in self.robustness or ()]
+        return _as_csv(rows, [each.name for each in fields(VariantTally)])
 
 
 def _as_csv(rows: list[dict[str, Any]], columns: Iterable[str] | None = None) -> str:
@@ -298,7 +339,8 @@ def _as_csv(rows: list[dict[str, Any]], columns: Iterable[str] | None = None) ->
 
 
 def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None = None) -> Tally:
-    """The tally of a run, written to `report/`: tally.json, tally.csv, tally-by-source.csv, coverage.csv, photos.csv.
+    """The tally of a run, written to `report/`: tally.json, tally.csv, tally-by-source.csv, coverage.csv, photos.csv,
+    and robustness.csv where the classify stage computed other wordings.
 
     By default of the model and label set that the run was first classified with; that of others goes to a folder of its
     own below `report/`. Files that already hold just this are left alone. Raises RunError if nothing was classified.
@@ -332,6 +374,8 @@ def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None 
         run.storage.update(f"{folder}/tally.csv", tally.to_csv().encode())
         run.storage.update(f"{folder}/tally-by-source.csv", tally.to_csv(by_source=True).encode())
         run.storage.update(f"{folder}/coverage.csv", tally.coverage.to_csv().encode())
+        if tally.robustness is not None:
+            run.storage.update(f"{folder}/robustness.csv", tally.robustness_csv().encode())
         run.storage.update(f"{folder}/photos.csv", photos)
     return tally
 
@@ -355,27 +399,33 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels
             FROM classified GROUP BY label"""
         ).fetchall()
     }
-    classes = []
-    for name, title in [*((each.name, each.title) for each in labels.classes), (UNSURE, "Unsure")]:
-        count, class_posts, class_photos, class_reposts = counted.get(name, (0, 0, 0, 0))
+    titles = {**{each.name: each.title for each in labels.classes}, UNSURE: "Unsure"}
+    published = {}
+    for name in titles:
+        count, *_ = counted.setdefault(name, [0, 0, 0, 0])
         low, high = wilson(count, images)
+        published[name] = Published(share=count / images if images else None, low=low, high=high)
+    variants = worded_otherwise(run, model_key, labels.key, published)
+    sensitive = {each.label for each in variants or () if each.flagged}
+    classes = []
+    for name, title in titles.items():
+        count, class_posts, class_photos, class_reposts = counted[name]
         classes.append(
             ClassTally(
                 label=name,
                 title=title,
                 images=count,
-                share=count / images if images else None,
-                low=low,
-                high=high,
+                **asdict(published[name]),
                 posts=class_posts,
                 reposts=class_reposts,
                 photos=class_photos,
+                sensitive_to_prompts=name in sensitive if variants is not None else None,
             )
         )
-    used = run.used("models", model_key)
+    used = run.used("models", model_key) or {}
     return Tally(
         run=run.name,
-        model=str(used["name"]) if used else model_key.rpartition("-")[0],
+        model=str(used.get("name", model_key.rpartition("-")[0])),
         model_key=model_key,
         labels=labels.name,
         labels_key=labels.key,
@@ -384,9 +434,14 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels
         posts=posts,
         photos=photos,
         classes=tuple(classes),
-        sources=_by_source(database, [each.label for each in classes]),
+        sources=_by_source(database, list(titles)),
         coverage=_coverage(run, database),
         days=_days(database),
+        precision=used.get("precision"),
+        devices=tuple(used.get("devices", ())),
+        check=precision_check(run, database, model_key, labels),
+        without_text=without_text(run, database, model_key, labels, titles),
+        robustness=variants,
     )
 
 

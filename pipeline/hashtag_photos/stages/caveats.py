@@ -1,0 +1,186 @@
+"""What a tally hangs on besides its pictures: the wording of the prompts, words in pictures, the vectors' precision.
+
+Each is counted from tables that stand beside the scores. What was not computed is None, never "nothing moved".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hashtag_photos.estimate import wilson
+from hashtag_photos.labels import KINDS, TEXT_KINDS, UNSURE, LabelSet, find_labels
+from hashtag_photos.run import Run
+from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.stages.score import ALL, robustness_path
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The share of a class that a tally states, None of no images, with its 95 % interval."""
+
+    share: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantTally:
+    """The share of one class if the prompts were worded otherwise: `kind` says how, `variant` which wording it was.
+
+    `change` is the difference to the share of the kind `all` over the same images. Flagged is one that takes the share
+    of the class out of its 95 % interval.
+    """
+
+    kind: str
+    variant: str
+    label: str
+    images: int
+    images_total: int
+    share: float | None
+    change: float | None
+    flagged: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassWithoutText:
+    """One class among the images that are not pictures of words."""
+
+    label: str
+    images: int
+    images_total: int
+    share: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutText:
+    """The shares without the pictures of words, which are those of `text_kinds`: the classifier's guess as well.
+
+    Of the tally's images, `text` are pictures of words, `unknown` have not been asked for their kind, and the others
+    count here, `unsure` of their kind among them.
+    """
+
+    text_kinds: tuple[str, ...]
+    images: int
+    text: int
+    unsure: int
+    unknown: int
+    classes: tuple[ClassWithoutText, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionCheck:
+    """What vectors of less than fp32 change: so many images were computed in fp32 as well, and their labels compared.
+
+    No class probability of theirs differs by more than `largest_change`, so no margin between two by more than twice
+    that, `within`: of the tally's images, so many `images_within` have a margin that near to the one that decides.
+    """
+
+    precision: str
+    images: int
+    labels_differing: int
+    largest_change: float
+    within: float
+    images_within: int
+
+
+def worded_otherwise(
+    run: Run, model_key: str, labels_key: str, published: Mapping[str, Published]
+) -> tuple[VariantTally, ...] | None:
+    """Every class under every other wording, None where that was not computed."""
+    table = run.read_table(robustness_path(model_key, labels_key))
+    if table is None:
+        return None
+    rows = table.to_pylist()
+    whole = {row["label"]: _share(row["images"], row["images_total"]) for row in rows if row["kind"] == ALL}
+    variants = []
+    for row in rows:
+        share, base = _share(row["images"], row["images_total"]), whole[row["label"]]
+        change = None if share is None or base is None else share - base
+        flagged = change is not None and _leaves(published[row["label"]], change)
+        variants.append(VariantTally(**row, share=share, change=change, flagged=flagged))
+    return tuple(variants)
+
+
+def moved(share: float, change: float) -> float:
+    """A share that changes, which takes it neither below none nor above all."""
+    return min(max(share + change, 0.0), 1.0)
+
+
+def _leaves(published: Published, change: float) -> bool:
+    return published.share is not None and not published.low <= moved(published.share, change) <= published.high
+
+
+def without_text(
+    run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels: LabelSet, names: Iterable[str]
+) -> WithoutText | None:
+    """The classes `names` without pictures of words; None where kinds were not asked for, or are what is asked.
+
+    The database has the photos `classified`.
+    """
+    kinds = find_labels(KINDS)
+    table = run.read_table(scores_path(model_key, kinds.key)) if labels.key != kinds.key else None
+    if table is None:
+        return None
+    database.register("kinds", table.select(["sha256", "label"]).rename_columns(["sha256", "kind"]))
+    counted: Counter[str] = Counter()
+    by_kind: Counter[str | None] = Counter()
+    for label, kind, count in database.execute(
+        "SELECT label, kind, count(DISTINCT sha256) FROM classified LEFT JOIN kinds USING (sha256) GROUP BY ALL"
+    ).fetchall():
+        by_kind[kind] += count
+        if kind is not None and kind not in TEXT_KINDS:
+            counted[label] += count
+    total = counted.total()
+    return WithoutText(
+        text_kinds=tuple(name for name in kinds.class_names if name in TEXT_KINDS),
+        images=total,
+        text=sum(by_kind[kind] for kind in TEXT_KINDS),
+        unsure=by_kind[UNSURE],
+        unknown=by_kind[None],
+        classes=tuple(_without_text(name, counted[name], total) for name in names),
+    )
+
+
+def _without_text(label: str, images: int, total: int) -> ClassWithoutText:
+    low, high = wilson(images, total)
+    return ClassWithoutText(
+        label=label, images=images, images_total=total, share=_share(images, total), low=low, high=high
+    )
+
+
+def precision_check(
+    run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels: LabelSet
+) -> PrecisionCheck | None:
+    """What the precision of the vectors changes, None where no vector was computed twice.
+
+    The database has the `scores` and the photos `classified`.
+    """
+    facts = run.used("checks", f"{model_key}/{labels.key}")
+    if facts is None or not facts["images"]:
+        return None
+    within = 2 * float(facts["largest_change"])
+    ((images_within,),) = database.execute(
+        """SELECT count(DISTINCT sha256) FROM scores
+        WHERE abs(margin - $line) <= $within AND sha256 IN (SELECT sha256 FROM classified)""",
+        {"line": labels.margin, "within": within},
+    ).fetchall()
+    return PrecisionCheck(
+        precision=facts["precision"],
+        images=facts["images"],
+        labels_differing=facts["labels_differing"],
+        largest_change=facts["largest_change"],
+        within=within,
+        images_within=images_within,
+    )
+
+
+def _share(images: int, total: int) -> float | None:
+    return images / total if total else None
