@@ -1,6 +1,6 @@
 """How fast pictures are classified, with how much memory and processor time, beside OpenCLIP and transformers.
 
-    python scripts/bench_classify.py [--photos FOLDER] [--pictures 128] [--rounds 3] [--model ViT-B-32]
+    python scripts/bench_classify.py [--photos FOLDER] [--pictures 256] [--rounds 3] [--model ViT-B-32]
                                      [--no-transformers] [--no-memory] [--json]
 
 Everything on the CPU in fp32, with torch's own number of threads. Each contender is a process of its own that is
@@ -125,7 +125,7 @@ def their_tensor(preprocess: Any, path: Path) -> Any:
 def our_tensor(encoder: Any, path: Path) -> Any:
     """A picture as a batch of one, with our preprocessing."""
     with path.open("rb") as file:
-        return encoder.normalised([encoder.prepare(file)])
+        return encoder.prepare(file).unsqueeze(0)
 
 
 def readme(model: str, corpus: Path) -> Work:
@@ -537,7 +537,7 @@ def main() -> None:
     sample = REPOSITORY / "pipeline/hashtag_photos/sources/sample"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=shared if shared.exists() else sample)
-    parser.add_argument("--pictures", type=int, default=4 * BATCH, help=f"a multiple of {BATCH}")
+    parser.add_argument("--pictures", type=int, default=8 * BATCH, help=f"a multiple of {BATCH}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="ViT-B-32", help="an OpenCLIP architecture")
     parser.add_argument("--no-transformers", action="store_true")

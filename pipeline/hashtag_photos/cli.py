@@ -290,7 +290,7 @@ def summarize(run: RunArgument, model: Model = None, labels: AskedLabels = None)
         progress("summarize", 0, None)
         tally = _tally(folder, model, labels)
     show(tally)
-    tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, coverage.csv, photos.csv")
+    tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, robustness.csv, coverage.csv, photos.csv")
 
 
 @app.command()
@@ -665,6 +665,8 @@ def _classify(folder: Run, classifier: Classifier, progress: Progress) -> Classi
     unreadable = f", {many(done.unreadable, 'file')} gone or damaged since" if done.unreadable else ""
     new = many(done.new, "new image") + " labelled" * (not done.new) if done.scored else nothing_or(0, "new image")
     tell(f"classify   {new}, {done.images:,} in all{unreadable}")
+    for note in done.notes:
+        tell(f"           {note}")
     return done
 
 
@@ -696,7 +698,9 @@ def _finish(folder: Run, model: str | None, labels: str | None) -> None:
         progress("report", 0, None)
         page = write_report(folder, tally)
     show(tally)
-    tell(f"\nreport     {shown_path(page)}  (beside it tally.json, tally.csv, coverage.csv, photos.csv)")
+    tell(
+        f"\nreport     {shown_path(page)}  (beside it tally.json, tally.csv, robustness.csv, coverage.csv, photos.csv)"
+    )
     _say_next(folder, tally)
 
 

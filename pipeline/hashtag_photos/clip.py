@@ -107,7 +107,7 @@ class Encoder:
         self.preprocessing = {key: _plain(value) for key, value in open_clip.get_model_preprocess_cfg(model).items()}
         self._pixels = Preprocessing(self.preprocessing)
         self._check_tokenizer(model)
-        self._lanes = [_lane(model, self._pixels, each, self.precision) for each in _devices(chosen)]
+        self._lanes = _lanes(model, self._pixels, _devices(chosen), self.precision)
         self._turn = 0
         self.batch_size = self._fitting_batch() if self.device == "cuda" else CPU_BATCH
         #: batches that may be under way at once: on a CPU none, since it computes them where it is asked
@@ -277,14 +277,15 @@ class _GpuLane(_Lane):
     def launch(self, prepared: Sequence[torch.Tensor]) -> Callable[[], Vectors]:
         cuda, computing = self._cuda, self._cuda.current_stream(self.device)
         rows = max(len(prepared), self._padded)  # a compiled model knows one size
-        host = torch.zeros((rows, *prepared[0].shape), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
+        host = torch.empty((rows, *prepared[0].shape), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
         torch.stack(list(prepared), out=host[: len(prepared)])
+        host[len(prepared) :] = 0
         with cuda.stream(self._copying):
             pixels = host.to(self.device, non_blocking=True)
         computing.wait_stream(self._copying)
         if pixels.is_cuda:
             pixels.record_stream(computing)  # or its memory would be given to the next copy while it is read
-        with torch.backends.cudnn.flags(allow_tf32=False) if pixels.is_cuda else nullcontext():
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if pixels.is_cuda else nullcontext():
             vectors = _unit(self._encode(self._pixels.normalised(pixels).to(self._dtype), normalize=False))
         found = torch.empty(vectors.shape, pin_memory=torch.cuda.is_available())
         found.copy_(vectors, non_blocking=True)
@@ -308,10 +309,12 @@ class _GpuLane(_Lane):
         self._padded = batch_size
 
 
-def _lane(model: torch.nn.Module, pixels: Preprocessing, device: str, precision: str) -> _Lane:
-    if device.startswith("cuda"):
-        return _GpuLane(copy.deepcopy(model) if device != "cuda:0" else model, pixels, device, precision)
-    return _Lane(model, device, precision)
+def _lanes(model: torch.nn.Module, pixels: Preprocessing, devices: list[str], precision: str) -> list[_Lane]:
+    """The model on each device, copied while it is still in the machine's own memory."""
+    if not devices[0].startswith("cuda"):
+        return [_Lane(model, devices[0], precision)]
+    models = [model, *(copy.deepcopy(model) for _ in devices[1:])]
+    return [_GpuLane(each, pixels, device, precision) for each, device in zip(models, devices, strict=True)]
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:

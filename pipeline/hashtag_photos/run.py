@@ -10,7 +10,7 @@
       images/ab/abcd….jpg         the bytes as served, named by sha256
       embeddings/<model>/part-*.parquet
       scores/<model>/<labels>.parquet, <labels>-robustness.parquet
-      report/                     report.html, tally.json, tally.csv, coverage.csv, photos.csv
+      report/                     report.html, tally.json, tally.csv, robustness.csv, coverage.csv, photos.csv
 
 Making a Run touches nothing: the folder appears with the first thing written. "Done" is a key that stands in a table.
 It knows the folder's layout, and nothing of how a row comes about.

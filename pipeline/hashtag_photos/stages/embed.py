@@ -6,6 +6,7 @@ the order of their sha256, whatever takes how long: the same images give the sam
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -125,6 +126,7 @@ def _ahead(
                     waiting.append((item, pool.submit(work, item)))
                 if apart:
                     wait([future for _, future in waiting])
+                    _give_back()
             if not waiting:
                 return
             item, future = waiting.popleft()
@@ -137,6 +139,12 @@ def _ahead(
     finally:
         for _, future in waiting:
             future.cancel()
+
+
+def _give_back() -> None:
+    """Have glibc return what decoders freed: it keeps some for each thread, and more of it the longer they run."""
+    with suppress(AttributeError, OSError):  # other C libraries
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def vectors_in_fp32(
