@@ -484,3 +484,19 @@ def test_a_compiled_model_sees_batches_of_one_size() -> None:
     prepared = read(encoder, PICTURES[:5])
     assert encoder.encode_images(prepared).shape[0] == 5
     assert seen == [16]
+
+
+def test_a_model_that_can_not_be_compiled_is_computed_as_it_is_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, _ = gpu_lanes(1)
+
+    def no_compiler(*_: object, **__: object) -> None:
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+    monkeypatch.setattr(torch, "compile", lambda _: no_compiler)
+    encoder.expect(1_000)
+    assert encoder.notes == [], "too few pictures for it to pay"
+    encoder.expect(1_000_000)
+    assert encoder.notes == [
+        "the model is not compiled: Failed to find C compiler. Please specify via CC environment variable"
+    ]
+    np.testing.assert_allclose(encoder.encode_images(read(encoder, PICTURES[:3])), on_the_cpu(PICTURES[:3]), atol=1e-5)

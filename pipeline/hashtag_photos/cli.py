@@ -753,7 +753,7 @@ def _say_next(folder: Run, tally: Tally) -> None:
         own = "make classify POSTS=posts.jsonl" if _by_make() else _command("run", "--posts", "posts.jsonl")
         tell(f"next       look at the report; then a hashtag (README.md), or your own posts: {own}")
     else:
-        another = _command("classify", folder.location, "--labels", "picture-kind")
+        another = _command("classify", folder.location, "--ask", "indoors: a room", "outdoors: a street")
         tell(f"next       look at pictures of each class before you publish; a second question: {another}")
 
 

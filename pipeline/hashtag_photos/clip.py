@@ -107,7 +107,8 @@ class Encoder:
         self.preprocessing = {key: _plain(value) for key, value in open_clip.get_model_preprocess_cfg(model).items()}
         self._pixels = Preprocessing(self.preprocessing)
         self._check_tokenizer(model)
-        self._lanes = _lanes(model, self._pixels, _devices(chosen), self.precision)
+        with self._memory_of(chosen, "at all"):
+            self._lanes = _lanes(model, self._pixels, _devices(chosen), self.precision)
         self._turn = 0
         self.batch_size = self._fitting_batch() if self.device == "cuda" else CPU_BATCH
         #: batches that may be under way at once: on a CPU none, since it computes them where it is asked
@@ -149,10 +150,17 @@ class Encoder:
         return finish
 
     def expect(self, images: int) -> None:
-        """Say how many images will come: a GPU's model is compiled where that pays."""
-        if self.device == "cuda" and images >= COMPILE_FROM:
-            for lane in self._lanes:
-                lane.compile(self.batch_size)
+        """Say how many images will come: a GPU's model is compiled where that pays, and can be done."""
+        if self.device != "cuda" or images < COMPILE_FROM:
+            return
+        blank = self.prepare(Image.new("RGB", (16, 16)))
+        for lane in self._lanes:
+            lane.compile(self.batch_size)
+            try:
+                lane.launch([blank])()
+            except Exception as error:  # noqa: BLE001  a compiler that is missing, old, or out of memory raises anything
+                self.notes.append(f"the model is not compiled: {_first_line(error)}")
+                lane.relieve()
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -168,34 +176,48 @@ class Encoder:
         start = 0
         while start < len(prepared):
             piece = prepared[start : start + self.batch_size]
-            try:
-                yield lane.launch(piece)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if len(piece) == 1:
-                    raise ModelError(
-                        f"model {self.spec.name!r} doesn't fit into the memory of {lane.device} with a single picture: "
-                        "free some, take a smaller model with --model, or the processor with --device cpu",
-                        subject=self.spec.name,
-                    ) from error
+            with self._memory_of(lane.device, "with a single picture" if len(piece) == 1 else None) as enough:
+                begun = lane.launch(piece)
+            if enough:
+                yield begun
+                start += len(piece)
+            else:  # out of the handler, whose traceback would keep hold of what is to be given back
                 self.batch_size = len(piece) // 2
                 lane.relieve()
                 self.notes = [
                     *(note for note in self.notes if not note.startswith("out of memory")),
                     f"out of memory on {lane.device}: batches of {self.batch_size} from here on",
                 ]
-                continue
-            start += len(piece)
+
+    @contextmanager
+    def _memory_of(self, device: str, least: str | None) -> Iterator[list[bool]]:
+        """Whether a device's memory was enough for what is done inside; ModelError if it has to be."""
+        enough = [True]
+        try:
+            yield enough
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            if least is not None:
+                raise ModelError(
+                    f"model {self.spec.name!r} doesn't fit into the memory of {device} {least}: free some, take a "
+                    "smaller model with --model, or the processor with --device cpu",
+                    subject=self.spec.name,
+                ) from error
+            enough.clear()
 
     def _fitting_batch(self) -> int:
         """Pictures that half of a GPU's memory has room for: a power of two, at most 512, the same each time."""
         lane = self._lanes[0]
         blank = self.prepare(Image.new("RGB", (16, 16)))
-        lane.launch([blank])()  # what a device sets up once is not counted
+        with self._memory_of(lane.device, "with a single picture"):
+            lane.launch([blank])()  # what a device sets up once is not counted
         torch.cuda.reset_peak_memory_stats(lane.device)
         before = torch.cuda.memory_allocated(lane.device)
-        lane.launch([blank] * 8)()
+        with self._memory_of(lane.device, None) as enough:
+            lane.launch([blank] * 8)()
+        if not enough:
+            return 4
         each = max(1, (torch.cuda.max_memory_allocated(lane.device) - before) // 8)
         room = torch.cuda.get_device_properties(lane.device).total_memory // 2
         return int(min(GPU_BATCH, 2 ** max(0, (room // each).bit_length() - 1)))
