@@ -10,7 +10,7 @@ round, so that a machine whose speed drifts weighs on both sides.
 
     ours          the whole classify stage, from the JPEG files of a run folder to its tables of embeddings and scores
     readme        the loop of OpenCLIP's README: Image.open, preprocess, encode_image of one picture, softmax
-    dataloader    OpenCLIP behind torch's DataLoader, in batches of 32: without workers, and with one for each core,
+    dataloader    OpenCLIP behind torch's DataLoader, in batches of 32: without workers, with one, and with one for each core,
                   which stay between rounds; the faster of the two is the rival
     transformers  pipeline("zero-shot-image-classification") in batches of 32, with CLIP ViT-B/32 of random weights, in
                   an environment of its own (build/transformers, made on demand); left out for other models
@@ -71,6 +71,7 @@ BUILD = REPOSITORY / "build"
 THEIRS = BUILD / "transformers"
 VERSION = "5.23.0"
 BATCH = 32
+CORES = len(os.sched_getaffinity(0))
 FEW, MANY = 1_000, 20_000  # pictures of which memory is measured
 PROMPTS = ["a photo of a friendly encounter", "a photo of conflict and force", "a photo of something else"]
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16")
@@ -233,7 +234,7 @@ SPEEDS: dict[str, Callable[[str, Path], Work]] = {
     "ours": ours,
     "readme": readme,
     "dataloader, 0 workers": partial(dataloader, workers=0),
-    f"dataloader, {os.cpu_count()} workers": partial(dataloader, workers=os.cpu_count() or 1),
+    **{f"dataloader, {n} worker{'s' * (n > 1)}": partial(dataloader, workers=n) for n in sorted({1, CORES})},
     "transformers": transformers,
     "forward": forward,
 }
@@ -391,7 +392,7 @@ def make_corpus(photos: Path, folder: Path, count: int) -> str:
     if not found:
         raise SystemExit(f"{photos}: no pictures of 300 pixels and more")
     mix = [(quality, size.removesuffix("p"), size[-1] == "p") for quality, sizes in MIX for size in sizes.split()]
-    chance, pixels, sizes = random.Random(1), 0, []
+    chance, pixels, sizes, enlarged = random.Random(1), 0, [], 0
     for number in range(count):
         photo = found[number % len(found)]
         quality, size, progressive = mix[7 * number % len(mix)]  # from platform to platform
@@ -404,9 +405,14 @@ def make_corpus(photos: Path, folder: Path, count: int) -> str:
         picture = photo.resize((width, height), Image.Resampling.LANCZOS, box)
         picture.save(place, quality=quality, progressive=progressive, subsampling="4:2:0")
         pixels += width * height
+        enlarged += scale < 1
         sizes.append(place.stat().st_size)
     size = f"{pixels / count / 1e6:.2f} megapixels and {statistics.mean(sizes) / 1000:.0f} kB on average"
-    return f"{count:,} JPEGs, {size}, {len(files(folder / 'progressive')) / count:.0%} progressive"
+    progressive = len(files(folder / "progressive"))
+    return (
+        f"{count:,} JPEGs, {size}, {progressive / count:.0%} progressive; crops of {len(found)} photographs, "
+        f"{enlarged / count:.0%} of them enlarged"
+    )
 
 
 def make_large_run(folder: Path, corpus: Path, count: int) -> None:
@@ -522,7 +528,7 @@ def machine() -> str:
     versions = [f"{name} {metadata.version(name)}" for name in ("torch", "torchvision", "open_clip_torch", "pillow")]
     versions += [f"transformers {VERSION}", f"Python {platform.python_version()}"]
     cpu = model[1] if model else platform.machine()
-    return f"{os.cpu_count()} cores, {cpu}: {', '.join(flags)}; {used}\n{', '.join(versions)}"
+    return f"{CORES} cores, {cpu}: {', '.join(flags)}; {used}\n{', '.join(versions)}"
 
 
 def table(*rows: Iterable[str]) -> None:

@@ -278,7 +278,7 @@ def test_a_question_can_be_typed_and_its_label_set_is_known_from_then_on(place: 
     friendly, force = "Friendly: a police officer hugging a child", "conflict and-force: a baton | a fight"
     typed = ["--ask", friendly, force, "--device", "cpu"]
     shown = shown_next(command("classify", "my run", *typed, cwd=place))
-    (key,) = re.findall(r"--labels (asked-[0-9a-f]{8})$", shown)
+    (key,) = re.findall(r"--labels (asked-[a-z0-9_-]+-[0-9a-f]{8})$", shown)
     assert shown_next(command("classify", "my run", "--ask", friendly, "--ask", force, cwd=place)) == shown
     done = subprocess.run(shown, shell=True, cwd=place, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -321,7 +321,7 @@ def test_a_run_goes_on_in_the_precision_that_it_began_with(place: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "classify   nothing to do" in again.stdout
     shown = shown_next(command("classify", "run", "--labels", "picture-kind", "--model", "tiny", cwd=place))
-    assert shown.endswith("summarize run --labels picture-kind")
+    assert shown.endswith("report run --labels picture-kind")
     other = command("report", "run", "--model", "tiny", "--labels", "picture-kind", cwd=place)
     assert other.returncode == 0, other.stderr
 

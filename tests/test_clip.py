@@ -178,7 +178,7 @@ def small_config(**changes: object) -> dict:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"vocab_size": 256_000}, "49,408 words, the model has another with 256,000"),
+        ({"vocab_size": 256_000}, "knows 49,408 words, the model 256,000"),
         ({"vocab_size": 32_000}, "knows 49,408 words, the model 32,000"),
     ],
     ids=["a larger vocabulary", "a smaller one"],
@@ -219,6 +219,40 @@ def test_a_prompt_that_the_model_would_not_read_to_its_end_is_an_error(encoder: 
         encoder.encode_texts(["a dog", f"{fits} more"])
 
 
+def test_a_prompt_that_is_one_token_too_long_is_an_error_also_where_filling_and_end_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is cut off is then the end alone, which looks like filling."""
+    clips = open_clip.get_tokenizer(f"local-dir:{bundled() / 'tiny'}")
+
+    class EndsAreFilling:
+        vocab_size = clips.vocab_size
+
+        def __call__(self, texts: list[str], context_length: int | None = None) -> torch.Tensor:
+            tokens = clips(texts, context_length or clips.context_length)
+            return tokens.masked_fill(tokens == 0, clips.eot_token_id)
+
+    monkeypatch.setattr(open_clip, "get_tokenizer", lambda *_, **__: EndsAreFilling())
+    encoder = Encoder(find_model("tiny"), "cpu")
+    length = clips.context_length
+    assert len(encoder.encode_texts([" ".join(["word"] * (length - 2)), "a dog"])) == 2
+    with pytest.raises(ModelError, match="longer than"):
+        encoder.encode_texts([" ".join(["word"] * (length - 1))])
+
+
+def test_another_filling_than_the_model_expects_is_an_error(tmp_path: Path) -> None:
+    folder = save(tmp_path / "model", small_config(pad_id=7), {})
+    with pytest.raises(ModelError, match="fills short texts up with 0, the model expects 7"):
+        Encoder(find_model(f"local-dir:{folder}"), "cpu")
+
+
+def test_a_model_that_needs_a_package_says_so_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip, "fetch_weights", lambda _: pytest.fail("asked for weights"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ModelError, match="tokenizer timm/ViT-B-16-SigLIP2.*pip install transformers"):
+        Encoder(find_model("ViT-B-16-SigLIP2/webli"), "cpu")
+
+
 def test_quickgelu_where_the_weights_want_it() -> None:
     with pytest.raises(ModelError, match="ViT-B-32-quickgelu/openai"):
         find_model("ViT-B-32/openai")
@@ -257,9 +291,12 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 # Devices
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99", "tpu"])
-def test_a_device_that_can_not_be_used_says_so(device: str) -> None:
-    with pytest.raises(ModelError, match=f"device '{device}' can't be used.*use auto, cpu, cuda or mps"):
+@pytest.mark.parametrize(
+    ("device", "way_out"),
+    [("gpu", "use auto, cpu, cuda or mps"), ("cuda:99", "use auto or cpu"), ("tpu", "use auto, cpu, cuda or mps")],
+)
+def test_a_device_that_can_not_be_used_says_so(device: str, way_out: str) -> None:
+    with pytest.raises(ModelError, match=f"device '{device}' can't be used: .{{,250}}; {way_out}$"):
         choose_device(device)
 
 
@@ -309,6 +346,34 @@ def test_a_gpu_that_was_hidden_on_purpose_is_none(
 def test_a_machine_without_a_gpu_computes_on_its_processor(machine: Callable) -> None:
     machine(0, "Found no NVIDIA driver on your system")
     assert choose_device("auto") == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("echo 'GPU 0: NVIDIA A10 (UUID: GPU-1234)'", "GPU 0: NVIDIA A10 is there"),
+        (
+            "echo 'Failed to initialize NVML: Driver/library version mismatch' >&2; exit 18",
+            "an NVIDIA driver that fails",
+        ),
+        ("echo 'No devices were found'; exit 6", None),
+    ],
+    ids=["one", "a driver that fails", "none"],
+)
+def test_without_its_folder_the_driver_is_asked_by_its_tool(
+    machine: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, found: str | None
+) -> None:
+    """As under WSL, or with a module that wasn't loaded."""
+    machine(0, "Found no NVIDIA driver on your system")
+    monkeypatch.setattr(clip, "_NVIDIA", tmp_path / "no such folder")
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    if found is None:
+        assert choose_device("auto") == "cpu"
+    else:
+        with pytest.raises(ModelError, match=f"{found}.*--device cpu"):
+            choose_device("auto")
 
 
 def test_a_gpu_that_fails_at_the_first_sum_stops_the_run(machine: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,6 +427,30 @@ def test_a_model_without_room_for_one_picture_is_an_error() -> None:
     encoder = Encoder(find_model("tiny"), "cpu")
     with room_for(encoder, 0), pytest.raises(ModelError, match=r"doesn't fit into the memory of cpu.*smaller model"):
         encoder.encode_images(read(encoder, PICTURES[:4]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MPS backend out of memory (MPS allocated: 17.9 GB, other allocations: 1 GB, max allowed: 18.13 GB).",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
+    ],
+)
+def test_memory_ends_in_many_words(words: str) -> None:
+    encoder = Encoder(find_model("tiny"), "cpu")
+    lane = encoder._lanes[0]
+    encode = lane._encode
+
+    def limited(batch: torch.Tensor, normalize: bool) -> torch.Tensor:
+        if len(batch) > 3:
+            raise RuntimeError(words)
+        return encode(batch, normalize=normalize)
+
+    lane._encode = limited
+    assert encoder.encode_images(read(encoder, PICTURES[:7])).shape[0] == 7
 
 
 def test_another_error_of_the_device_is_not_taken_for_its_memory() -> None:
@@ -467,6 +556,7 @@ def test_a_gpu_out_of_memory_rests_before_it_goes_on() -> None:
         return encode(batch, normalize=normalize)
 
     encoder._lanes[0].model.encode_image = encoder._lanes[0]._encode = limited
+    encoder._lanes[0]._padded = 8  # as of a compiled model
     try:
         found = encoder.encode_images(prepared)
     finally:

@@ -134,7 +134,11 @@ def test_a_question_can_be_asked_in_passing() -> None:
         ("friendly", "Friendly", ("a police officer hugging a child", "a poster: hello")),
         ("conflict_and_force", "Conflict and force", ("a baton", "riot police")),
     ]
-    assert (labels.name, labels.templates, labels.margin) == ("asked", usual.templates, usual.margin)
+    assert (labels.name, labels.templates, labels.margin) == (
+        "asked: friendly / conflict_and_force",
+        usual.templates,
+        usual.margin,
+    )
     assert labels.title == "Friendly / Conflict and force"
     assert label_set_from_facts(asdict(labels)) == labels
 

@@ -279,7 +279,7 @@ def classify(
     _check_device(device)
     with bars() as progress:
         _classify(folder, classifier, progress)
-    tell(f"next: {_command('summarize', folder.location, *_question_options(folder, classifier, model, labels))}")
+    tell(f"next: {_command('report', folder.location, *_question_options(folder, classifier, model, labels))}")
 
 
 @app.command()
@@ -663,7 +663,9 @@ def _classify(folder: Run, classifier: Classifier, progress: Progress) -> Classi
 
     done = stage(folder, classifier, progress=progress)
     unreadable = f", {many(done.unreadable, 'file')} gone or damaged since" if done.unreadable else ""
-    new = many(done.new, "new image") + " labelled" * (not done.new) if done.scored else nothing_or(0, "new image")
+    new = many(done.new, "new image")
+    if not done.new:
+        new = f"no picture read, {many(done.images, 'image')} scored" if done.scored else nothing_or(0, "new image")
     tell(f"classify   {new}, {done.images:,} in all{unreadable}")
     for note in done.notes:
         tell(f"           {note}")

@@ -11,6 +11,7 @@ On a GPU a batch is copied while the one before is computed, and each GPU of the
 from __future__ import annotations
 
 import copy
+import importlib.util
 import logging
 import os
 import shutil
@@ -43,18 +44,14 @@ _WAY_OUT = "update its driver, install a torch that fits it, or do without it: -
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
-def pretrained_names() -> list[str]:
-    """Every model that OpenCLIP has weights for, as architecture/weights."""
-    return [f"{architecture}/{weights}" for architecture, weights in open_clip.list_pretrained()]
-
-
 def choose_device(asked: str) -> str:
     """The device that a name means; `auto` is CUDA or MPS where torch can use it, else the CPU.
 
     Raises ModelError for one that can't be used. A GPU that is there but unusable is never silently replaced.
     """
     if asked != "auto":
-        _try(asked, "use auto, cpu, cuda or mps")
+        known = asked.partition(":")[0] in ("cpu", "cuda", "mps")
+        _try(asked, "use auto or cpu" if known else "use auto, cpu, cuda or mps")
         return str(torch.device(asked))
     if torch.cuda.is_available():
         _try("cuda", _WAY_OUT)
@@ -64,7 +61,10 @@ def choose_device(asked: str) -> str:
             f"{gpu} is there, and torch can't use it: {_why_no_cuda()}; {_WAY_OUT}",
             subject=gpu,
         )
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    if torch.backends.mps.is_available():
+        _try("mps", _WAY_OUT)
+        return "mps"
+    return "cpu"
 
 
 def natural_precision(device: str) -> str:
@@ -77,11 +77,13 @@ def natural_precision(device: str) -> str:
 class Encoder:
     """An OpenCLIP model on a device, in the precision of its spec. Raises ModelError if it can't be loaded.
 
-    `notes` are what a person should know of how it went, such as batches that had to be halved.
+    `notes` are what a person should know of how it went, such as batches that had to be halved. Without `texts` it
+    needs no tokenizer, and encodes pictures alone.
     """
 
-    def __init__(self, spec: ModelSpec, device: str = "auto") -> None:
+    def __init__(self, spec: ModelSpec, device: str = "auto", *, texts: bool = True) -> None:
         chosen = choose_device(device)
+        _check_packages(spec)
         self.spec = spec
         self.precision = spec.precision
         #: cpu, cuda or mps
@@ -89,24 +91,24 @@ class Encoder:
         self.weights: Weights = fetch_weights(spec)
         self.notes: list[str] = []
         try:
-            model, self._tokenizer = _load(spec, self.weights)
-        except ModelError:
-            raise
+            model, config = _load(spec, self.weights)
+            self._tokenizer = _tokenizer(spec, self.weights, config) if texts else None
         except Exception as error:
-            what = (
-                "is damaged, or not of this OpenCLIP: fetch it anew"
-                if not isinstance(error, ImportError)
-                else "needs a package that is not installed"
-            )
+            if isinstance(error, ImportError) or "pip install" in str(error):
+                what = "it needs a package that is not installed"
+            elif _is_out_of_memory(error):
+                what = "it doesn't fit into this machine's memory: take a smaller model with --model"
+            else:
+                what = f"{self.weights.path.parent} is damaged, or not of this OpenCLIP: fetch it anew"
             raise ModelError(
-                f"model {spec.name!r} can't be loaded: {_first_line(error)}; {self.weights.path.parent} {what}",
-                subject=spec.name,
+                f"model {spec.name!r} can't be loaded: {_first_line(error)}; {what}", subject=spec.name
             ) from error
         #: exp of the learned temperature: cosines are multiplied with it before the softmax
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.preprocessing = {key: _plain(value) for key, value in open_clip.get_model_preprocess_cfg(model).items()}
         self._pixels = Preprocessing(self.preprocessing)
-        self._check_tokenizer(model)
+        if texts:
+            self._check_tokenizer(model, config)
         with self._memory_of(chosen, "at all"):
             self._lanes = _lanes(model, self._pixels, _devices(chosen), self.precision)
         self._turn = 0
@@ -168,8 +170,10 @@ class Encoder:
         lane = self._lanes[0]
         parts = []
         for start in range(0, len(texts), CPU_BATCH):
-            tokens = self._tokens(texts[start : start + CPU_BATCH]).to(lane.device)
-            parts.append(_unit(lane.model.encode_text(tokens, normalize=False)).cpu().numpy())
+            tokens = self._tokens(texts[start : start + CPU_BATCH])
+            with self._memory_of(lane.device, "with its prompts"):
+                found = _unit(lane.model.encode_text(tokens.to(lane.device), normalize=False)).cpu().numpy()
+            parts.append(found)
         return np.concatenate(parts)
 
     def _pieces(self, lane: _Lane, prepared: Sequence[torch.Tensor]) -> Iterator[Callable[[], Vectors]]:
@@ -183,7 +187,8 @@ class Encoder:
                 start += len(piece)
             else:  # out of the handler, whose traceback would keep hold of what is to be given back
                 self.batch_size = len(piece) // 2
-                lane.relieve()
+                for each in self._lanes:  # the others' compiled models know the size that was
+                    each.relieve()
                 self.notes = [
                     *(note for note in self.notes if not note.startswith("out of memory")),
                     f"out of memory on {lane.device}: batches of {self.batch_size} from here on",
@@ -226,10 +231,12 @@ class Encoder:
 
     def _tokens(self, texts: Sequence[str]) -> torch.Tensor:
         """Tokens as the model reads them. OpenCLIP's tokenizers cut what is too long without a word."""
-        tokens = self._tokenizer(list(texts))
-        longer = self._tokenizer(list(texts), context_length=4 * tokens.shape[1])
-        for text, row in zip(texts, longer, strict=True):
-            if not bool((row[tokens.shape[1] :] == row[-1]).all()):
+        tokenizer: Any = self._tokenizer
+        tokens = tokenizer(list(texts))
+        longer = tokenizer(list(texts), context_length=4 * tokens.shape[1])
+        for text, row, whole in zip(texts, tokens, longer, strict=True):
+            # the one that is cut ends in another token, or has more than filling behind it
+            if not torch.equal(row, whole[: len(row)]) or bool((whole[len(row) :] != whole[-1]).any()):
                 raise ModelError(
                     f"the prompt {_shortened(text)} is longer than the {tokens.shape[1]} tokens that model "
                     f"{self.spec.name!r} reads: shorten it, or its template",
@@ -237,22 +244,24 @@ class Encoder:
                 )
         return cast(torch.Tensor, tokens)
 
-    def _check_tokenizer(self, model: torch.nn.Module) -> None:
+    def _check_tokenizer(self, model: torch.nn.Module, config: dict[str, Any]) -> None:
         """Raise ModelError for a tokenizer that is not the model's: its texts would be read as others, in silence."""
+        tokenizer: Any = self._tokenizer
+        filling = config.get("text_cfg", {}).get("pad_id")
         text = getattr(model, "text", model)
         length = getattr(text, "context_length", None) or getattr(model, "context_length", None)
         words = getattr(text, "vocab_size", None) or getattr(model, "vocab_size", None)
-        probe = self._tokenizer(["a photo of a person", "a"])
-        own = getattr(self._tokenizer, "vocab_size", None) or len(getattr(self._tokenizer, "tokenizer", ()))
+        probe = tokenizer(["a photo of a person", "a"])
+        own = getattr(tokenizer, "vocab_size", None) or len(getattr(tokenizer, "tokenizer", ()))
         problem = None
         if length and probe.shape[1] != length:
             problem = f"gives {probe.shape[1]} tokens, the model reads {length}"
-        elif words and own and own > words:
+        elif words and own and not 0.9 * words <= own <= words:  # which some are rounded up to
             problem = f"knows {own:,} words, the model {words:,}"
-        elif words and own and own < words and isinstance(self._tokenizer, open_clip.SimpleTokenizer):
-            problem = f"is CLIP's with {own:,} words, the model has another with {words:,}"
         elif not bool((probe[1][3:] == probe[1][-1]).all()):
             problem = "doesn't fill short texts up at their end"
+        elif filling is not None and int(probe[1][-1]) != filling:
+            problem = f"fills short texts up with {int(probe[1][-1])}, the model expects {filling}"
         if problem:
             raise ModelError(
                 f"the tokenizer that OpenCLIP has for model {self.spec.name!r} {problem}: it is not the one that the "
@@ -301,7 +310,6 @@ class _GpuLane(_Lane):
         rows = max(len(prepared), self._padded)  # a compiled model knows one size
         host = torch.empty((rows, *prepared[0].shape), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
         torch.stack(list(prepared), out=host[: len(prepared)])
-        host[len(prepared) :] = 0
         with cuda.stream(self._copying):
             pixels = host.to(self.device, non_blocking=True)
         computing.wait_stream(self._copying)
@@ -357,7 +365,10 @@ def _try(device: str, way_out: str) -> None:
     try:
         (torch.zeros(1, device=torch.device(device)) + 1).item()
     except Exception as error:  # torch raises RuntimeError, AssertionError and others here
-        raise ModelError(f"device {device!r} can't be used: {_first_line(error)}; {way_out}", subject=device) from error
+        reason = _first_line(error)
+        if reason.startswith("Expected one of"):  # and then all that torch was ever ported to
+            reason = "torch knows no such device"
+        raise ModelError(f"device {device!r} can't be used: {reason}; {way_out}", subject=device) from error
 
 
 def _hidden_gpu() -> str | None:
@@ -368,10 +379,13 @@ def _hidden_gpu() -> str | None:
         return "an NVIDIA GPU" if any(_NVIDIA.iterdir()) else None
     if tool := shutil.which("nvidia-smi"):
         try:
-            listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+            said = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False)
         except (OSError, subprocess.SubprocessError):
-            return None
-        return next((line.split("(UUID")[0].strip() for line in listed.splitlines() if line.startswith("GPU")), None)
+            return "an NVIDIA driver that doesn't answer"
+        listed = [line.split("(UUID")[0].strip() for line in said.stdout.splitlines() if line.startswith("GPU")]
+        if not listed and said.returncode and "No devices were found" not in said.stdout + said.stderr:
+            return "an NVIDIA driver that fails"
+        return next(iter(listed), None)
     return None
 
 
@@ -386,7 +400,11 @@ def _why_no_cuda() -> str:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    """In the words of CUDA, cuBLAS, cuDNN, MPS and the CPU's allocator."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error).lower()
+        for words in ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+    )
 
 
 # Loading
@@ -413,8 +431,29 @@ class _Blank(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _load(spec: ModelSpec, weights: Weights) -> tuple[Any, Any]:
-    """The model with its weights, on the CPU, and its tokenizer."""
+def _check_packages(spec: ModelSpec) -> None:
+    """Raise ModelError, before anything is downloaded, for a model that needs a package that isn't installed."""
+    config = None if spec.architecture.startswith("hf-hub:") else open_clip.get_model_config(spec.architecture)
+    text = (config or {}).get("text_cfg", {})
+    needs = text.get("hf_tokenizer_name") or text.get("hf_model_name")
+    if needs and importlib.util.find_spec("transformers") is None:
+        raise ModelError(
+            f"model {spec.name!r} reads texts with the tokenizer {needs}, which needs the package transformers: "
+            "pip install transformers sentencepiece",
+            subject=spec.name,
+        )
+
+
+def _tokenizer(spec: ModelSpec, weights: Weights, config: dict[str, Any]) -> Any:
+    """The tokenizer that OpenCLIP has for a model. One of the hub's own repository is asked for by the hub's name."""
+    local = f"local-dir:{weights.path.parent}" if spec.architecture.startswith("hf-hub:") else spec.architecture
+    with _quiet():
+        words = config.get("text_cfg", {}).get("hf_tokenizer_name")
+        return open_clip.get_tokenizer(spec.architecture if words else local)
+
+
+def _load(spec: ModelSpec, weights: Weights) -> tuple[Any, dict[str, Any]]:
+    """The model with its weights, on the CPU, and its configuration."""
     name = f"local-dir:{weights.path.parent}" if spec.architecture.startswith("hf-hub:") else spec.architecture
     tag = open_clip.get_pretrained_cfg(name, spec.weights) if spec.weights else {}
     with _quiet(), _Blank():
@@ -433,10 +472,7 @@ def _load(spec: ModelSpec, weights: Weights) -> tuple[Any, Any]:
         if spec.precision == "fp32":
             del model.load_state_dict
             model = model.float()
-        config = open_clip.get_model_config(name) or {}
-        words = config.get("text_cfg", {}).get("hf_tokenizer_name")
-        tokenizer = open_clip.get_tokenizer(spec.architecture if words else name)
-    return model.requires_grad_(False), tokenizer
+    return model.requires_grad_(False), open_clip.get_model_config(name) or {}
 
 
 @contextmanager

@@ -235,11 +235,18 @@ def opened(file: BinaryIO) -> Iterator[Image.Image]:
     file.seek(0)
     if not beginning:
         raise ImageError(PhotoStatus.NOT_AN_IMAGE, "an empty file")
-    try:
+    with decoding(beginning):
         image = Image.open(file, formats=_formats(beginning))
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         yield image
+
+
+@contextmanager
+def decoding(beginning: bytes = b"") -> Iterator[None]:
+    """Whatever goes wrong inside with a picture, of whose file this is the beginning, becomes an ImageError."""
+    try:
+        yield
     except (ImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

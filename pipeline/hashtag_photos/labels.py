@@ -89,7 +89,8 @@ class LabelSet:
             ("template", self.templates),
             ("prompt", [prompt for each in self.classes for prompt in each.prompts]),
         ):
-            text, times = Counter(texts).most_common(1)[0]
+            # models read capitals and blanks as nothing of their own
+            text, times = Counter(" ".join(text.lower().split()) for text in texts).most_common(1)[0]
             if times > 1:
                 raise self._error(f"has the {what} {_short(text)} {times} times, once is enough")
 
@@ -160,7 +161,7 @@ def asked(prompts: Iterable[str]) -> LabelSet:
     usual = find_labels(DEFAULT)
     classes = tuple(LabelClass(name=name, title=_title(name), prompts=tuple(texts)) for name, texts in by_class.items())
     return LabelSet(
-        name="asked",
+        name=f"asked: {' / '.join(by_class)}"[:60],
         title=" / ".join(each.title for each in classes),
         question=_QUESTION,
         margin=usual.margin,

@@ -27,7 +27,7 @@ from torchcodec.decoders import decode_jpeg  # type: ignore[attr-defined]
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 from torchvision.transforms.v2 import functional as bytewise
 
-from hashtag_photos.images import opened, orientation, to_rgb, turn, upright
+from hashtag_photos.images import decoding, opened, orientation, to_rgb, turn, upright
 
 _LARGEST = 16_000_000  # pixels: a strip of 1x2,000 resized to a width of 224 would be one of 224x448,000
 # torchcodec turns pictures by their EXIF, without a way to say no; which way is up is decided in one place, images.py.
@@ -47,9 +47,10 @@ class Preprocessing:
         self._std = torch.tensor(normalize.std).view(3, 1, 1)
 
     def __call__(self, picture: BinaryIO | Image.Image) -> torch.Tensor:
-        """The pixels of a file or an image, uint8 (3, height, width); safe in threads. Raises ImageError for a file."""
+        """The pixels of a file or an image, uint8 (3, height, width); safe in threads. Raises ImageError."""
         if isinstance(picture, Image.Image):
-            return self._by_pillow(picture)
+            with decoding():
+                return self._by_pillow(picture)
         content = picture.read()
         with opened(BytesIO(content)) as image, turn(image.size):
             turned = orientation(image)

@@ -309,13 +309,16 @@ def software() -> dict[str, str]:
         "torchcodec",
         "torchvision",
         "open_clip_torch",
+        "timm",
+        "safetensors",
+        "huggingface_hub",
         "pillow",
         "pyarrow",
         "duckdb",
         "numpy",
     )
     versions = {name: metadata.version(name) for name in names}
-    for name in ("Mastodon.py", "atproto", "xdk"):  # optional, and what decides which posts there are
+    for name in ("Mastodon.py", "atproto", "xdk", "pillow-heif", "transformers"):  # optional
         with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return {"python": platform.python_version(), **versions}

@@ -40,7 +40,7 @@ def show(tally: Tally) -> None:
     """The table, and what there was and was not."""
     from rich.table import Table
 
-    from hashtag_photos.report import at_most, percent
+    from hashtag_photos.report import open_labels, percent
     from hashtag_photos.stages.summarize import most_missing
 
     tell(f"\n{tally.labels}, by {tally.model}")
@@ -50,7 +50,8 @@ def show(tally: Tally) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for each in tally.classes:
         interval = f"{percent(each.low)} – {percent(each.high)}" if tally.images else "–"
-        table.add_row(each.label, f"{each.images:,}", percent(each.share), interval, f"{each.posts:,}")
+        name = f"{each.label} *" if each.sensitive_to_prompts else each.label
+        table.add_row(name, f"{each.images:,}", percent(each.share), interval, f"{each.posts:,}")
     table.add_section()
     table.add_row("all", f"{tally.images:,}", "", "", f"{tally.posts:,}")
     _console().print(table)
@@ -60,11 +61,13 @@ def show(tally: Tally) -> None:
     if moving:
         first, *others = (f"{label} {{}}by up to {100 * tally.largest_move(label):.1f} points" for label in moving)
         moves = ", ".join([first.format("moves "), *(each.format("") for each in others)])
-        tell(f"wording    {moves} with the wording of prompts: see robustness.csv")
+        tell(f"wording    * {moves} with the wording of prompts: see robustness.csv")
+    elif tally.images and tally.robustness is not None and not tally.kinds_compared:
+        tell("wording    no other wording to compare: there is one template, and one prompt per class")
     without = tally.without_text
     if without and without.images:
         shares = ", ".join(f"{each.label} {percent(each.share)}" for each in without.classes)
-        tell(f"no words   {shares} of {without.images:,} images without pictures of words")
+        tell(f"no words   {shares} of {many(without.images, 'image')} the model does not take for pictures of words")
     if tally.precision not in (None, "fp32") or len(tally.devices) > 1:
         of = f" in {tally.precision}" if tally.precision else ""
         where = f" on {' and '.join(tally.devices)}" if tally.devices else ""
@@ -73,8 +76,9 @@ def show(tally: Tally) -> None:
     if tally.check:
         check = tally.check
         otherwise = f"{many(check.labels_differing, 'label')} came out otherwise"
-        near = f"{check.images_within:,} of {tally.images:,} within {at_most(check.within)} of the line"
-        tell(f"           of {many(check.images, 'image')} in fp32 as well, {otherwise}; {near}")
+        tell(f"           among {many(check.images, 'image')} in fp32 as well, {otherwise}: what was seen, not a bound")
+        near = open_labels(check, tally.margin)
+        tell(f"           to be safe, take {check.images_within:,} of {many(tally.images, 'label')} for open: {near}")
     coverage = tally.coverage
     tell(
         f"coverage   {coverage.had:,} of {many(coverage.attachments, 'attachment')} had ({percent(coverage.share)}), "
@@ -91,12 +95,11 @@ def show(tally: Tally) -> None:
         tell(f"           {many(coverage.images_not_classified, 'image')} not classified: new since, gone, or damaged")
     if coverage.lines_rejected:
         tell(f"           {many(coverage.lines_rejected, 'line')} of the source can't be read: see rejected.csv")
-    reposts = f", {coverage.posts_reposting:,} reposts" if coverage.posts_reposting else ""
+    reposts = f", {many(coverage.posts_reposting, 'repost')}" if coverage.posts_reposting else ""
     tell(f"posts      {coverage.posts:,}, of which {coverage.posts_without_attachments:,} without attachments{reposts}")
     if coverage.posts_with_wrong_time:
-        tell(
-            f"           {coverage.posts_with_wrong_time:,} state an impossible or uncertain time: not in the time line"
-        )
+        state = f"{coverage.posts_with_wrong_time:,} state{'s' if coverage.posts_with_wrong_time == 1 else ''}"
+        tell(f"           {state} an impossible or uncertain time: not in the time line")
 
 
 def _by_source(tally: Tally) -> Table:

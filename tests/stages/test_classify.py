@@ -233,7 +233,7 @@ def test_run_json_names_what_classified(tmp_path: Path, monkeypatch: pytest.Monk
     assert used["weights_sha256"] == hashlib.sha256((snapshot / "open_clip_model.safetensors").read_bytes()).hexdigest()
     assert (used["precision"], used["devices"]) == ("fp32", ["cpu"])
     assert {"size", "mean", "std", "interpolation", "resize_mode"} <= set(used["preprocessing"])
-    assert {"torch", "torchcodec", "torchvision", "open_clip_torch", "pillow"} <= set(used["software"])
+    assert {"torch", "torchcodec", "torchvision", "open_clip_torch", "pillow"} <= set(used["software"][0])
 
 
 def test_vectors_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
@@ -250,6 +250,46 @@ def test_vectors_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
 
 
 # Precision, devices
+
+
+def test_a_picture_that_fails_while_it_is_decoded_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Given as a PIL image, which Pillow decodes when it is first used."""
+    content = bytearray(picture(size=(300, 300), format="PNG"))
+    content[content.index(b"IDAT") + 20 :] = b"nonsense" * 40
+    (tmp_path / "bad.png").write_bytes(content)
+    with Image.open(PICTURES[0]) as one, Image.open(PICTURES[1]) as two, Image.open(tmp_path / "bad.png") as bad:
+        first, broken, last = hp.Classifier(model="tiny")([one, bad, two])
+    assert None not in (first.label, last.label)
+    assert broken.label is None
+    assert "can't be decoded" in broken.problem
+
+
+def test_a_run_of_a_version_with_other_pixels_is_refused_for_that_reason(tmp_path: Path) -> None:
+    run = downloaded(tmp_path, PICTURES[:2])
+    classifier = hp.Classifier(model="tiny")
+    hp.classify(run, classifier)
+    key = run.asked["model_key"]
+    run.record_used("models", key, {**run.used("models", key), "pixels": 1})
+    with pytest.raises(RunConflictError, match="a version of hashtag-photos whose pixels were others"):
+        hp.classify(run, hp.Classifier(model="tiny"))
+
+
+def test_the_check_of_bf16_grows_with_the_run_and_survives_its_pictures(tmp_path: Path) -> None:
+    run = downloaded(tmp_path, PICTURES[:1])
+    classifier = hp.Classifier(model="tiny", device="cpu", precision="bf16")
+    hp.classify(run, classifier)
+    for path in PICTURES[1:5]:
+        shutil.copy(path, tmp_path / "pictures" / path.name)
+    hp.collect(run, hp.sources.folder(tmp_path / "pictures"))
+    hp.download(run)
+    hp.classify(run, classifier)
+    assert hp.summarize(run).check.images == 5
+    shutil.rmtree(run.storage.local / "images")
+    for path in files(run, "embeddings/*/in-fp32.parquet"):
+        path.unlink()
+    other = hp.Classifier(model="tiny", labels=a_question(tmp_path), device="cpu", precision="bf16")
+    hp.classify(run, other)
+    assert hp.summarize(run, model_key=other.model.key, labels_key=other.labels.key).check is None
 
 
 def test_bf16_is_a_model_of_its_own_and_held_against_fp32(tmp_path: Path) -> None:

@@ -271,6 +271,7 @@ def test_the_robustness_table_is_what_each_variant_would_give_alone(
     assert table.to_pylist() == [
         {"kind": kind, "variant": variant, "label": name, "images": by_label[name], "images_total": images}
         for (kind, variant), by_label in expected.items()
+        if kind != "template" or templates > 1  # a single one is no other wording
         for name in names
     ]
     assert expected["all", ""] == scored

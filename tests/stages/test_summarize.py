@@ -439,7 +439,8 @@ def test_a_class_that_leaves_its_interval_with_the_wording_is_flagged(tmp_path: 
 
     with (tmp_path / "run/report/robustness.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["kind", "variant", "label", "images", "images_total", "share", "change", "flagged"]
+    shares = ["label", "images", "images_total", "share", "change", "flagged"]
+    assert list(rows[0]) == ["kind", "variant", "of_class", *shares]
     assert [(row["kind"], row["variant"]) for row in rows[::4]] == [
         ("all", ""),
         ("template", "a"),
@@ -482,10 +483,52 @@ def test_no_image_leaves_nothing_to_compare(tmp_path: Path) -> None:
     counted_otherwise(run, all=dict.fromkeys([*LABELS.class_names, "unsure"], 0))
     tally = summarize(run)
     assert {(each.share, each.change, each.flagged) for each in tally.robustness} == {(None, None, False)}
-    assert {each.sensitive_to_prompts for each in tally.classes} == {False}
+    assert {each.sensitive_to_prompts for each in tally.classes} == {None}
+    assert tally.kinds_compared == ()
     run.write_table(robustness_path("tiny-0", LABELS.key), ROBUSTNESS.empty_table())
     assert summarize(run).robustness == ()
     assert len((tmp_path / "run/report/robustness.csv").read_text().splitlines()) == 1
+
+
+def test_no_image_is_not_one_that_stays_under_another_wording(tmp_path: Path) -> None:
+    coverage_of(tmp_path)
+    run = Run(tmp_path / "run")
+    none = dict.fromkeys([*LABELS.class_names, "unsure"], 0)
+    for counts in (none, none | {"friendly": 3}):  # these no longer count
+        counted_otherwise(run, all=counts, template_a=counts)
+        assert {each.sensitive_to_prompts for each in summarize(run).classes} == {None}
+
+
+def test_one_wording_alone_is_not_one_that_nothing_moves_under(tmp_path: Path) -> None:
+    run, *_ = made_up(tmp_path, 3)
+    counts = images_with(summarize(run))
+    counted_otherwise(run, all=counts)
+    tally = summarize(run)
+    assert len(tally.robustness) == len(counts)
+    assert {each.sensitive_to_prompts for each in tally.classes} == {None}
+    assert tally.kinds_compared == ()
+    with (tmp_path / "run/report/tally.csv").open() as file:
+        assert {row["sensitive_to_prompts"] for row in csv.DictReader(file)} == {""}
+    counted_otherwise(run, all=counts, without_c=counts)
+    tally = summarize(run)
+    assert {each.sensitive_to_prompts for each in tally.classes} == {False}
+    assert tally.kinds_compared == ("without_prompt",)
+
+
+def test_a_prompt_left_out_is_told_with_its_class(tmp_path: Path) -> None:
+    run, *_ = made_up(tmp_path, 3)
+    counts = images_with(summarize(run))
+    own = {each.name: each.prompts[-1] for each in LABELS.classes}
+    left_out = {f"without_{prompt}": counts for prompt in own.values()}
+    template = own["friendly"]  # that it reads like a prompt makes it none
+    counted_otherwise(run, all=counts, **{f"template_{template}": counts}, **left_out)
+    summarize(run)
+    expected = {("all", "", ""), ("template", template, "")}
+    expected |= {("without_prompt", prompt, name) for name, prompt in own.items()}
+    with (tmp_path / "run/report/robustness.csv").open() as file:
+        assert {(row["kind"], row["variant"], row["of_class"]) for row in csv.DictReader(file)} == expected
+    said = json.loads((tmp_path / "run/report/tally.json").read_text())["robustness"]
+    assert {(row["kind"], row["variant"], row["of_class"]) for row in said} == expected
 
 
 def with_kinds(run: Run, kinds: dict[str, str]) -> None:
@@ -556,7 +599,7 @@ def test_what_the_precision_changes_is_told_with_how_many_images_it_may_concern(
     tally = summarize(run)
     assert (tally.precision, tally.devices, tally.check) == (None, (), None)
     run.record_used("models", "tiny-0", {"name": "tiny", "precision": "bf16", "devices": ["cpu", "cuda"]})
-    found = {"precision": "bf16", "images": 20, "labels_differing": 1, "largest_change": 0.05}
+    found = {"precision": "bf16", "images": 20, "labels_differing": 1, "largest_change": 0.025}
     run.record_used("checks", f"tiny-0/{LABELS.key}", found)
     scores = run.read_table(scores_path("tiny-0", LABELS.key))
     margins = dict(zip(scores["sha256"].to_pylist(), scores["margin"].to_pylist(), strict=True))

@@ -21,7 +21,7 @@ from hashtag_photos.errors import RunError
 from hashtag_photos.images import ImageError, read_rgb
 from hashtag_photos.labels import KINDS, UNSURE, LabelSet, find_labels, label_set_from_facts
 from hashtag_photos.run import Run
-from hashtag_photos.stages.caveats import VariantTally, moved
+from hashtag_photos.stages.caveats import PrecisionCheck, VariantTally, moved
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.score import ALL
 from hashtag_photos.stages.summarize import (
@@ -130,6 +130,7 @@ def render(tally: Tally, labels: LabelSet, pictures: dict[str, list[Picture]]) -
     environment.filters["percent"] = percent
     environment.filters["points"] = points
     environment.filters["at_most"] = at_most
+    environment.filters["many"] = many
     style = resources.files("hashtag_photos.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         tally=tally,
@@ -138,6 +139,7 @@ def render(tally: Tally, labels: LabelSet, pictures: dict[str, list[Picture]]) -
         reasons=REASONS,
         unsure=UNSURE,
         wordings=_wordings(tally),
+        open_labels=open_labels,
         kinds={each.name: each.title for each in find_labels(KINDS).classes},
         days=_days(tally),
         most_days=_MOST_DAYS,
@@ -162,9 +164,22 @@ def points(change: float) -> str:
     return f"{100 * change:+.1f}".replace("-", "\N{MINUS SIGN}") if round(100 * change, 1) else "0.0"
 
 
-def at_most(value: float) -> str:
-    """A small number to four digits, rounded up."""
-    return f"{math.ceil(round(value * 1e4, 6)) / 1e4:.4f}".rstrip("0").rstrip(".")
+def at_most(change: float) -> str:
+    """A small change of a probability in points, rounded up to two digits."""
+    return f"{math.ceil(round(change * 1e4, 6)) / 100:.2f}".rstrip("0").rstrip(".")
+
+
+def many(count: int, noun: str) -> str:
+    """A count with its noun."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def open_labels(check: PrecisionCheck, margin: float) -> str:
+    """Of which margins the precision of the vectors leaves the label open."""
+    within = at_most(check.within)
+    if not margin:
+        return f"margin within {within} points of a tie"
+    return f"margin within {within} of the {100 * margin:g} points at which a picture becomes unsure"
 
 
 def _wordings(tally: Tally) -> list[Wordings]:

@@ -14,7 +14,7 @@ from hashtag_photos.estimate import wilson
 from hashtag_photos.labels import KINDS, TEXT_KINDS, UNSURE, LabelSet, find_labels
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
-from hashtag_photos.stages.score import ALL, robustness_path
+from hashtag_photos.stages.score import ALL, WITHOUT_PROMPT, robustness_path
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,12 +33,14 @@ class Published:
 class VariantTally:
     """The share of one class if the prompts were worded otherwise: `kind` says how, `variant` which wording it was.
 
-    `change` is the difference to the share of the kind `all` over the same images. Flagged is one that takes the share
-    of the class out of its 95 % interval.
+    Where that is a prompt left out, `of_class` is the class that has it, else "". `change` is the difference to the
+    share of the kind `all` over the same images. Flagged is one that takes the share of the class out of its 95 %
+    interval.
     """
 
     kind: str
     variant: str
+    of_class: str
     label: str
     images: int
     images_total: int
@@ -49,7 +51,7 @@ class VariantTally:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassWithoutText:
-    """One class among the images that are not pictures of words."""
+    """One class among the images that the model does not take for pictures of words."""
 
     label: str
     images: int
@@ -61,10 +63,10 @@ class ClassWithoutText:
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutText:
-    """The shares without the pictures of words, which are those of `text_kinds`: the classifier's guess as well.
+    """The shares without pictures of words, as far as the same model guesses them: it takes them for `text_kinds`.
 
-    Of the tally's images, `text` are pictures of words, `unknown` have not been asked for their kind, and the others
-    count here, `unsure` of their kind among them.
+    Of the tally's images, `text` are taken for pictures of words, `unknown` have not been asked for their kind, and
+    the others count here, `unsure` of their kind among them.
     """
 
     text_kinds: tuple[str, ...]
@@ -79,8 +81,9 @@ class WithoutText:
 class PrecisionCheck:
     """What vectors of less than fp32 change: so many images were computed in fp32 as well, and their labels compared.
 
-    No class probability of theirs differs by more than `largest_change`, so no margin between two by more than twice
-    that, `within`: of the tally's images, so many `images_within` have a margin that near to the one that decides.
+    Among these no class probability differs by more than `largest_change`, so no margin between two by more than twice
+    that. It is what was seen and not a bound: other images can change more. `within` is twice that again, to be safe,
+    and of the tally's images so many `images_within` have a margin that near to the one below which they are unsure.
     """
 
     precision: str
@@ -92,21 +95,28 @@ class PrecisionCheck:
 
 
 def worded_otherwise(
-    run: Run, model_key: str, labels_key: str, published: Mapping[str, Published]
+    run: Run, model_key: str, labels: LabelSet, published: Mapping[str, Published]
 ) -> tuple[VariantTally, ...] | None:
     """Every class under every other wording, None where that was not computed."""
-    table = run.read_table(robustness_path(model_key, labels_key))
+    table = run.read_table(robustness_path(model_key, labels.key))
     if table is None:
         return None
     rows = table.to_pylist()
     whole = {row["label"]: _share(row["images"], row["images_total"]) for row in rows if row["kind"] == ALL}
+    class_of = {prompt: each.name for each in labels.classes for prompt in each.prompts}
     variants = []
     for row in rows:
+        of_class = class_of.get(row["variant"], "") if row["kind"] == WITHOUT_PROMPT else ""
         share, base = _share(row["images"], row["images_total"]), whole[row["label"]]
         change = None if share is None or base is None else share - base
         flagged = change is not None and _leaves(published[row["label"]], change)
-        variants.append(VariantTally(**row, share=share, change=change, flagged=flagged))
+        variants.append(VariantTally(**row, of_class=of_class, share=share, change=change, flagged=flagged))
     return tuple(variants)
+
+
+def kinds_compared(variants: Iterable[VariantTally]) -> tuple[str, ...]:
+    """The kinds of other wordings that the shares were compared with: none where there is one wording, or no image."""
+    return tuple(dict.fromkeys(each.kind for each in variants if each.kind != ALL and each.change is not None))
 
 
 def moved(share: float, change: float) -> float:
@@ -166,7 +176,7 @@ def precision_check(
     facts = run.used("checks", f"{model_key}/{labels.key}")
     if facts is None or not facts["images"]:
         return None
-    within = 2 * float(facts["largest_change"])
+    within = 4 * float(facts["largest_change"])
     ((images_within,),) = database.execute(
         """SELECT count(DISTINCT sha256) FROM scores
         WHERE abs(margin - $line) <= $within AND sha256 IN (SELECT sha256 FROM classified)""",

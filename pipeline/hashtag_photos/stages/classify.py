@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from hashtag_photos.clip import Encoder
 
-_CHECKED = 64  # images that are computed in fp32 as well where the others are not
+_CHECKED = 256  # images that are computed in fp32 as well where the others are not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +190,7 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
             _record_model(run, classifier, embeds=todo.num_rows > 0)
             progress("load model", 1, 1)
         if todo.num_rows:
+            classifier.encoder.expect(images)
             new = embed(run, classifier.encoder, model_key, todo, progress=progress)
             notes = classifier.encoder.notes
         for labels in stale:
@@ -207,6 +209,13 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
 def check_question(run: Run, classifier: Classifier) -> None:
     """Raise RunConflictError if the run's own model had other files, or was asked in another precision."""
     asked = question(classifier)
+    before = run.used("models", str(run.asked.get("model_key"))) or {}
+    if before and before.get("pixels") != models.PIXELS:
+        raise RunConflictError(
+            f"{run.location} was classified by a version of hashtag-photos whose pixels were others: go on with that "
+            "version, or begin anew with --run",
+            subject=run.location,
+        )
     run.check(precision=asked["precision"])
     if run.asked.get("model") == asked["model"] and run.asked.get("model_key") != asked["model_key"]:
         raise RunConflictError(
@@ -263,8 +272,10 @@ def _record_model(run: Run, classifier: Classifier, *, embeds: bool) -> None:
         "preprocessing": encoder.preprocessing,
         "logit_scale": encoder.logit_scale,
         "devices": sorted({*devices, encoder.device}) if embeds else devices,
-        "software": before.get("software", software()),
+        "software": before.get("software", []),
     }
+    if embeds and software() not in facts["software"]:
+        facts["software"] = [*facts["software"], software()]
     if before and any(before[name] != facts[name] for name in ("weights_sha256", "preprocessing", "logit_scale")):
         raise RunConflictError(
             f"{run.location} was classified with other weights of {classifier.model.name!r} than those found now: "
@@ -288,38 +299,51 @@ def _score(run: Run, table: str, classifier: Classifier, labels: LabelSet, progr
         return
     prompts = classifier.sees(labels)
     run.write_table(robustness_path(key, labels.key), robustness(run, table, prompts, labels, progress=progress))
-    if classifier.model.precision != "fp32":
-        run.record_used("checks", f"{key}/{labels.key}", _precision_check(run, table, classifier, labels, prompts))
+    if classifier.model.precision != "fp32" and (check := _precision_check(run, table, classifier, labels, prompts)):
+        run.record_used("checks", f"{key}/{labels.key}", check)
     run.write_table(scores_path(key, labels.key), score(run, table, prompts, labels, progress=progress))
 
 
 def _precision_check(
     run: Run, table: str, classifier: Classifier, labels: LabelSet, prompts: PromptVectors
-) -> dict[str, Any]:
-    """How the labels of the first images by sha256, which are as good as drawn, differ from those of fp32."""
-    path = f"{table}/in-fp32.parquet"
-    exact = run.read_table(path)
-    reference = classifier.reference
-    if exact is None:
-        with run.database(embedded=run.dataset(table)) as database:
-            drawn = database.execute(
-                f"""SELECT sha256, any_value(format) FROM photos JOIN (SELECT DISTINCT sha256 FROM embedded)
-                USING (sha256) WHERE status = 'ok' GROUP BY sha256 ORDER BY sha256 LIMIT {_CHECKED}"""
-            ).fetchall()
-        vectors = vectors_in_fp32(run, reference, drawn)
-        exact = pa.table({"sha256": list(vectors), "vector": [each.tobytes() for each in vectors.values()]})
-        run.write_table(path, exact)
-    shas = exact.column("sha256").to_pylist()
-    rows = run.dataset(table).to_table(filter=pc.field("sha256").isin(shas))
+) -> dict[str, Any] | None:
+    """How the labels of the first images by sha256, which are as good as drawn, differ from those of fp32.
+
+    None if no image can be read to be computed again.
+    """
+    exact = _in_fp32(run, table, classifier)
+    if not exact:
+        return None
+    rows = run.dataset(table).to_table(filter=pc.field("sha256").isin(list(exact)))
     stored = dict(zip(rows.column("sha256").to_pylist(), vectors_of(rows.column("vector")), strict=True))
-    ours = probabilities(np.stack([stored[sha] for sha in shas]), prompts, labels)
-    in_fp32 = np.stack([np.frombuffer(each, dtype=np.float32) for each in exact.column("vector").to_pylist()])
-    theirs = probabilities(in_fp32, _seen(reference, labels), labels)
+    ours = probabilities(np.stack([stored[sha] for sha in exact]), prompts, labels)
+    theirs = probabilities(np.stack(list(exact.values())), _seen(classifier.reference, labels), labels)
     return {
         "precision": classifier.model.precision,
-        "images": len(shas),
+        "images": len(exact),
         "labels_differing": sum(
             a != b for a, b in zip(decide(ours, labels)[0], decide(theirs, labels)[0], strict=True)
         ),
         "largest_change": float(np.abs(ours - theirs).max()),
     }
+
+
+def _in_fp32(run: Run, table: str, classifier: Classifier) -> dict[str, npt.NDArray[np.float32]]:
+    """Vectors in fp32 by sha256: those that are stored, and those of images that came since, as far as drawn."""
+    path = f"{table}/in-fp32.parquet"
+    before = run.read_table(path)
+    vectors = {
+        row["sha256"]: np.frombuffer(row["vector"], dtype="<f4") for row in (before.to_pylist() if before else ())
+    }
+    with run.database(embedded=run.dataset(table)) as database:
+        drawn = database.execute(
+            f"""SELECT sha256, any_value(format) FROM photos JOIN (SELECT DISTINCT sha256 FROM embedded)
+            USING (sha256) WHERE status = 'ok' GROUP BY sha256 ORDER BY sha256 LIMIT {_CHECKED}"""
+        ).fetchall()
+    new = vectors_in_fp32(run, classifier.reference, [each for each in drawn if each[0] not in vectors])
+    if new:
+        vectors |= new
+        shas = pa.array(list(vectors), pa.string())
+        stored = pa.array([each.astype("<f4").tobytes() for each in vectors.values()], pa.binary())
+        run.write_table(path, pa.table([shas, stored], names=["sha256", "vector"]))
+    return vectors

@@ -63,7 +63,6 @@ def embed(run: Run, encoder: Encoder, model_key: str, todo: pa.Table, *, progres
         with run.open_image(*item) as file:
             return encoder.prepare(file)
 
-    encoder.expect(todo.num_rows)
     progress("embed", 0, todo.num_rows)
     try:
         for batch in encoded(encoder, _rows(todo), read):

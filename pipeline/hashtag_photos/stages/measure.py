@@ -73,7 +73,7 @@ def measure(spec: ModelSpec, *, device: str = "auto", precision: str = "auto", s
         encoder = Encoder(spec, device)
     else:
         with _blank(spec) as built:
-            encoder = Encoder(built, device)
+            encoder = Encoder(built, device, texts=False)
             _fill(encoder)
     pictures = [_picture() for _ in range(8)]
     with ThreadPoolExecutor() as pool:
@@ -146,8 +146,13 @@ def _blank(spec: ModelSpec) -> Iterator[ModelSpec]:
         )
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)  # OpenCLIP warns of a model without weights
-    shapes = open_clip.create_model(spec.architecture, device="meta", pretrained_text=False).state_dict()
-    logging.disable(before)
+    try:
+        shapes = open_clip.create_model(spec.architecture, device="meta", pretrained_text=False).state_dict()
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"model {spec.name!r} can't be built here: {reason}", subject=spec.name) from error
+    finally:
+        logging.disable(before)
     header: dict[str, Any] = {}
     end = 0
     for name, values in shapes.items():  # https://huggingface.co/docs/safetensors, "Format"
@@ -168,3 +173,6 @@ def _fill(encoder: Encoder) -> None:
     for lane in encoder._lanes:
         for values in lane.model.parameters():
             values.data.uniform_(-0.05, 0.05)
+        for name, values in lane.model.named_buffers():
+            if name.endswith("running_var"):
+                values.fill_(1)

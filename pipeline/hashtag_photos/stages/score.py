@@ -123,8 +123,8 @@ def robustness(
 ) -> pa.Table:
     """How many images get which label in all, under each template alone, and with each prompt left out: ROBUSTNESS.
 
-    The only prompt of a class can't be left out. Of more than 200,000 images, those with the smallest sha256 are asked,
-    which is a fair draw (with hundreds of prompts fewer, so that it takes no hour).
+    The only prompt of a class can't be left out, and a single template is no other wording. Of more than 200,000
+    images, those with the smallest sha256 are asked, a fair draw; of fewer, where a label set has thousands of prompts.
     """
     variants = _variants(labels)
     answers = len(labels.classes) + 1
@@ -210,7 +210,7 @@ def _variants(labels: LabelSet) -> list[tuple[str, str]]:
     """Kind and variant of what the robustness table compares, in the order of `_class_logits_of_variants`."""
     return [
         (ALL, ""),
-        *((TEMPLATE, template) for template in labels.templates),
+        *((TEMPLATE, template) for template in labels.templates if len(labels.templates) > 1),
         *((WITHOUT_PROMPT, prompt) for each in labels.classes if len(each.prompts) > 1 for prompt in each.prompts),
     ]
 
@@ -220,7 +220,7 @@ def _class_logits_of_variants(vectors: Floats, prompts: PromptVectors, labels: L
     usual = _class_logits(logits, labels)
     yield usual
     alone = _logits(vectors, prompts.texts.reshape(-1, vectors.shape[1]), prompts.logit_scale)
-    for template in range(len(labels.templates)):
+    for template in range(len(labels.templates)) if len(labels.templates) > 1 else ():
         yield _class_logits(alone[template :: len(labels.templates)], labels)
     for number, own in enumerate(_own_prompts(labels)):
         if own.stop - own.start > 1:

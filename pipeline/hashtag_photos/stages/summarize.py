@@ -28,6 +28,7 @@ from hashtag_photos.stages.caveats import (
     Published,
     VariantTally,
     WithoutText,
+    kinds_compared,
     precision_check,
     without_text,
     worded_otherwise,
@@ -91,7 +92,7 @@ class ClassTally:
     """One class. `share` is of the images classified, with its 95 % Wilson interval from `low` to `high`.
 
     Of the posts, `reposts` are reposts of another. It is `sensitive_to_prompts` if another wording of them takes the
-    share out of that interval; None where that was not computed.
+    share out of that interval; None where that was not computed, or where there is nothing to compare.
     """
 
     label: str
@@ -256,6 +257,11 @@ class Tally:
     without_text: WithoutText | None
     robustness: tuple[VariantTally, ...] | None
 
+    @property
+    def kinds_compared(self) -> tuple[str, ...]:
+        """The kinds of other wordings that the shares were compared with; none where there is nothing to compare."""
+        return kinds_compared(self.robustness or ())
+
     def largest_move(self, label: str) -> float:
         """By how much the share of a class changes at most, up or down, with the wording of the prompts."""
         own = [each.change for each in self.robustness or () if each.label == label]
@@ -405,7 +411,8 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels
         count, *_ = counted.setdefault(name, [0, 0, 0, 0])
         low, high = wilson(count, images)
         published[name] = Published(share=count / images if images else None, low=low, high=high)
-    variants = worded_otherwise(run, model_key, labels.key, published)
+    variants = worded_otherwise(run, model_key, labels, published)
+    compared = bool(images and kinds_compared(variants or ()))
     sensitive = {each.label for each in variants or () if each.flagged}
     classes = []
     for name, title in titles.items():
@@ -419,7 +426,7 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels
                 posts=class_posts,
                 reposts=class_reposts,
                 photos=class_photos,
-                sensitive_to_prompts=name in sensitive if variants is not None else None,
+                sensitive_to_prompts=name in sensitive if compared else None,
             )
         )
     used = run.used("models", model_key) or {}
