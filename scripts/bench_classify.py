@@ -10,8 +10,8 @@ round, so that a machine whose speed drifts weighs on both sides.
 
     ours          the whole classify stage, from the JPEG files of a run folder to its tables of embeddings and scores
     readme        the loop of OpenCLIP's README: Image.open, preprocess, encode_image of one picture, softmax
-    dataloader    OpenCLIP behind torch's DataLoader, in batches of 32: without workers, with one, and with one for each core,
-                  which stay between rounds; the faster of the two is the rival
+    dataloader    OpenCLIP behind torch's DataLoader, in batches of 32: without workers, with one, and with one for each
+                  core, which stay between rounds; the fastest of them is the rival
     transformers  pipeline("zero-shot-image-classification") in batches of 32, with CLIP ViT-B/32 of random weights, in
                   an environment of its own (build/transformers, made on demand); left out for other models
     forward       OpenCLIP's encode_image alone, on batches of 32 float tensors that lie ready: what can't be saved

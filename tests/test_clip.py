@@ -249,7 +249,7 @@ def test_another_filling_than_the_model_expects_is_an_error(tmp_path: Path) -> N
 def test_a_model_that_needs_a_package_says_so_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clip, "fetch_weights", lambda _: pytest.fail("asked for weights"))
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ModelError, match="tokenizer timm/ViT-B-16-SigLIP2.*pip install transformers"):
+    with pytest.raises(ModelError, match=r"tokenizer timm/ViT-B-16-SigLIP2.*pip install transformers"):
         Encoder(find_model("ViT-B-16-SigLIP2/webli"), "cpu")
 
 

@@ -216,7 +216,7 @@ def test_every_number_stands_beside_its_denominator() -> None:
         "These are raw counts of the classifier. “Friendly” moves by more than its interval with the wording of the "
         "prompts: see below.",
         "Friendly hangs on the wording 240 20.0 % 16.0 % – 22.0 % 240",
-        "Templates {}.; a photo of {}.; a news photograph of {}.",
+        f"Templates {'; '.join(LABELS.templates)}",
         "Class Of all 1,200 Of 1,000 without words 95 % interval Friendly 240 (20.0 % ) 230 (23.0 % ) 10.0 % – 90.0 %",
         "12 of the 1,000 are too close to call as to their kind and count as without words.",
         "20 more images were not asked for their kind and are left out.",
