@@ -41,6 +41,7 @@ def unit(chance: np.random.Generator, rows: int, dimension: int) -> Any:
 def make(folder: Path, images: int, dimension: int) -> None:
     """A run that has nothing but vectors; each part has the first one's, shifted."""
     run, vectors = Run(folder), unit(np.random.default_rng(0), PART, dimension)
+    run.ask(model="bench")
     shas = sorted(sha256(str(number).encode()).hexdigest() for number in range(images))
     for start in range(0, images, PART):
         own = shas[start : start + PART]
