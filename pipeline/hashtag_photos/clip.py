@@ -356,8 +356,13 @@ def _unit(features: torch.Tensor) -> torch.Tensor:
 
 
 def _devices(chosen: str) -> list[str]:
-    """All GPUs where CUDA was asked for without a number, else the one device."""
-    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] if chosen == "cuda" else [chosen]
+    """All GPUs where CUDA was asked for without a number, else the one device. Raises ModelError if one fails."""
+    if chosen != "cuda":
+        return [chosen]
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    for each in gpus[1:]:
+        _try(each, f"{_WAY_OUT}; CUDA_VISIBLE_DEVICES chooses among several")
+    return gpus
 
 
 def _try(device: str, way_out: str) -> None:

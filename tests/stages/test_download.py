@@ -721,9 +721,9 @@ def test_a_host_is_asked_by_one_process_however_many_there_are(
                 most[host] = max(most[host], inside[host])
                 crew.update(children(os.getpid()))
             time.sleep(0.02)
-            good(handler)
-            with lock:
+            with lock:  # before the answer is out: the next one may come before this thread goes on
                 inside[host] -= 1
+            good(handler)
 
         server.answers[path] = answer
     run = of_hosts(tmp_path / "run", *[[path] for path in paths])
@@ -771,7 +771,7 @@ def test_processes_that_are_killed_again_and_again_end_the_stage_and_what_was_ha
     paths = [f"/h0/{number}.jpg" for number in range(20)]
     for number, path in enumerate(paths):
         server.serve(path, noise(number))
-    before(server, "/h0/12.jpg", lambda: [time.sleep(0.8), *(os.kill(pid, 9) for pid in children(os.getpid()))])
+    before(server, "/h0/12.jpg", lambda: [time.sleep(3), *(os.kill(pid, 9) for pid in children(os.getpid()))])
     run = of_hosts(tmp_path / "run", *[[path] for path in paths])
 
     def kill_the_first() -> None:

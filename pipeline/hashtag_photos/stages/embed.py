@@ -142,7 +142,7 @@ def _ahead(
 
 def _give_back() -> None:
     """Have glibc return what decoders freed: it keeps some for each thread, and more of it the longer they run."""
-    with suppress(AttributeError, OSError):  # other C libraries
+    with suppress(AttributeError, OSError, TypeError):  # other systems
         ctypes.CDLL(None).malloc_trim(0)
 
 
