@@ -83,7 +83,8 @@ class Encoder:
 
     def __init__(self, spec: ModelSpec, device: str = "auto", *, texts: bool = True) -> None:
         chosen = choose_device(device)
-        _check_packages(spec)
+        if texts:
+            _check_packages(spec)
         self.spec = spec
         self.precision = spec.precision
         #: cpu, cuda or mps
