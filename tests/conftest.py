@@ -66,6 +66,21 @@ class Server:
         return ORIGIN + path
 
 
+@contextmanager
+def web_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A web server on 127.0.0.1 while this is open; its address."""
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    http.daemon_threads = True
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_address[1]}"
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     server = Server()
@@ -87,15 +102,8 @@ def server() -> Iterator[Server]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    server.base = f"http://127.0.0.1:{http.server_address[1]}"
-    yield server
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with web_server(Handler) as server.base:
+        yield server
 
 
 @dataclass(frozen=True)

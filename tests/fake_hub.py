@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from conftest import outside_make
+from conftest import outside_make, web_server
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 
@@ -70,15 +69,8 @@ def serving(hub: Hub) -> Iterator[Hub]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    hub.base = f"http://127.0.0.1:{http.server_address[1]}"
-    yield hub
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with web_server(Handler) as hub.base:
+        yield hub
 
 
 def with_hub(hub: Hub, home: Path, *words: str | Path, code: str = "") -> subprocess.CompletedProcess[str]:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from conftest import web_server
 
 #: what goes wrong with one request: (status, headers, body), or "reset" for a connection that is cut
 Fault = tuple[int, dict[str, str], Any] | str
@@ -98,17 +99,8 @@ def serving(answer: Callable[[Request], tuple[int, dict[str, str], Any]]) -> Ite
             with suppress(OSError, ValueError):  # a connection that was cut
                 super().handle()
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    live.base = f"http://127.0.0.1:{http.server_address[1]}"
-    try:
+    with web_server(Handler) as live.base:
         yield live
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
 
 
 # Mastodon: docs.joinmastodon.org/methods/timelines/#tag, entities/Status

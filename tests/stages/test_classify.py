@@ -65,6 +65,8 @@ def test_one_unreadable_picture_never_loses_its_batch_and_is_counted(tmp_path: P
     damaged.write_bytes(b"overwritten by something else")
     done = hp.classify(run, hp.Classifier(model="tiny"))
     assert (done.new, done.images, done.unreadable) == (2, 4, 2)
+    again = hp.classify(run, hp.Classifier(model="tiny"))
+    assert (again.new, again.unreadable, again.scored) == (0, 2, False), "tried, and nothing was scored anew"
     tally = hp.summarize(run)
     assert (tally.images, tally.coverage.images, tally.coverage.images_not_classified) == (2, 4, 2)
 

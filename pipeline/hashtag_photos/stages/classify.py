@@ -178,14 +178,12 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
     with run.writing():
         images, todo = images_left(run, table)
         had = _embedded(run, table)
-        stale = [
-            labels for labels in questions.values() if todo.num_rows or not _is_scored(run, had, model_key, labels.key)
-        ]
+        stale = [labels for labels in questions.values() if not _is_scored(run, had, model_key, labels.key)]
         run.ask(**{name: value for name, value in question(classifier).items() if name not in run.asked})
         for key, labels in questions.items():
             run.record_used("label_sets", key, asdict(labels))
         new, notes = 0, []
-        if images and stale:
+        if todo.num_rows or (images and stale):
             progress("load model", 0, None)
             _record_model(run, classifier, embeds=todo.num_rows > 0)
             progress("load model", 1, 1)
@@ -193,6 +191,8 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
             classifier.encoder.expect(images)
             new = embed(run, classifier.encoder, model_key, todo, progress=progress)
             notes = classifier.encoder.notes
+        if new:
+            stale = list(questions.values())
         for labels in stale:
             _score(run, table, classifier, labels, progress)
         done = Classified(

@@ -10,7 +10,6 @@ import io
 import json
 import logging
 import math
-import os
 import tempfile
 import time
 from collections import deque
@@ -25,6 +24,7 @@ from PIL import Image
 
 from hashtag_photos.errors import ModelError, UsageError
 from hashtag_photos.models import PRECISIONS, ModelSpec
+from hashtag_photos.stages import cores
 from hashtag_photos.weights import CONFIG, config_of, find_weights
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _prepare(
     prepared = list(pool.map(work, pictures))  # what is set up once is not counted
     begun, done = time.perf_counter(), 0
     while (passed := time.perf_counter() - begun) < seconds:
-        done += len(list(pool.map(work, pictures * max(1, (os.cpu_count() or 1) // 2))))
+        done += len(list(pool.map(work, pictures * max(1, cores() // 2))))
     return prepared, done / passed
 
 
