@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -590,3 +591,24 @@ def test_a_model_that_can_not_be_compiled_is_computed_as_it_is_and_said(monkeypa
         "the model is not compiled: Failed to find C compiler. Please specify via CC environment variable"
     ]
     np.testing.assert_allclose(encoder.encode_images(read(encoder, PICTURES[:3])), on_the_cpu(PICTURES[:3]), atol=1e-5)
+
+
+def test_as_many_pictures_at_once_as_half_of_a_gpus_memory_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, (streams,) = gpu_lanes(1)
+    each, allocated = 10_000_000, iter([500_000_000])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: next(allocated))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 500_000_000 + 8 * each)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=800 * each))
+    assert encoder._fitting_batch() == 256, "of the 400 that there is room for"
+    assert streams.log.count("waited") == 2
+
+
+@pytest.mark.parametrize(("cuda", "mps", "chosen"), [(True, False, "cuda"), (False, True, "mps"), (True, True, "cuda")])
+def test_auto_takes_what_torch_can_use(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, chosen: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(clip, "_hidden_gpu", lambda: None)
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device: zeros(*shape))  # as if it were there
+    assert choose_device("auto") == chosen
