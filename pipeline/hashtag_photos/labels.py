@@ -103,6 +103,15 @@ class LabelSet:
         asked = {name: facts[name] for name in ("margin", "templates", "classes")}
         return f"{slug(self.name)}-{hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]}"
 
+    @cached_property
+    def question_key(self) -> str:
+        """What a person is asked, fit for a file name: prompts and margin, which are the model's, are not in it.
+
+        What people say of pictures holds for every label set with the same key.
+        """
+        asked = json.dumps([self.question, self.class_names])
+        return f"{slug(self.name)}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in their order."""
