@@ -26,16 +26,30 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from hashtag_photos.errors import UsageError
 from hashtag_photos.records import PhotoStatus
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF")  # JPEG covers MPO, a phone's JPEG with extras
 MAX_PIXELS = 120_000_000  # a phone's 108 megapixels pass; decoded they take 3 or 4 bytes each
 THUMBNAIL_SIDE = 32
+#: left, right, top and bottom, as shares of the sides: the whole; without a border of 5 % of the picture inside it;
+#: without a strip of 10 % above, or below; what a crop of 5 % leaves
+WINDOWS = (
+    (0.0, 1.0, 0.0, 1.0),
+    (1 / 22, 21 / 22, 1 / 22, 21 / 22),
+    (0.0, 1.0, 1 / 11, 1.0),
+    (0.0, 1.0, 0.0, 10 / 11),
+    (1 / 40, 39 / 40, 1 / 40, 39 / 40),
+)
+_WINDOW_BITS = 16  # frequencies each way
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # what MPO, TIFF and HEIC hold besides are further pictures, not frames
 _DRAFT_SIDE = 96  # of 370 JPEGs all had a hash within 2 bits of that of a full decode; with 64, one in 28 had not
@@ -140,6 +154,56 @@ def perceptual_hashes(thumbnails: Sequence[bytes]) -> list[str]:
     spectra = np.round(waves @ pixels.astype(np.float64) @ waves.T, 6).reshape(-1, 64)
     above = spectra > np.median(spectra, axis=1, keepdims=True)
     return [row.tobytes().hex() for row in np.packbits(above, axis=1)]
+
+
+def window_hashes(thumbnails: Sequence[bytes]) -> list[str]:
+    """Of each thumbnail a hash of 256 bits for each of five windows of it (`WINDOWS`), as 320 hexadecimal digits.
+
+    A picture with a border, without its margin, or with a strip of text above or below has in one of its windows what
+    the untouched one has in another. A bit says whether one of the 16x16 lowest frequencies is above their median; the
+    bits of a window begin with the lowest, which edits move least.
+    """
+    import numpy as np
+
+    frequency, position = np.arange(_WINDOW_BITS)[:, np.newaxis], np.arange(THUMBNAIL_SIDE)
+    waves = np.cos(np.pi / (2 * THUMBNAIL_SIDE) * frequency * (2 * position + 1))
+    low_first = np.argsort((frequency**2 + frequency.T**2).ravel(), kind="stable")
+    pixels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    hashes = []
+    for left, right, top, bottom in WINDOWS:
+        rows, columns = waves @ _stretched(top, bottom), waves @ _stretched(left, right)
+        spectra = np.round(rows @ pixels.astype(np.float64) @ columns.T, 6).reshape(-1, _WINDOW_BITS**2)[:, low_first]
+        hashes.append(np.packbits(spectra > np.median(spectra, axis=1, keepdims=True), axis=1))
+    return [row.tobytes().hex() for row in np.stack(hashes, axis=1)]
+
+
+def one_shade(thumbnails: Sequence[bytes]) -> list[float]:
+    """Of each thumbnail the largest share of its pixels that have one shade of grey, give or take three of 256.
+
+    Half and more is usual for screenshots of text, one for a plain picture; of 87 photographs a tenth had so much.
+    """
+    import numpy as np
+
+    pixels = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, THUMBNAIL_SIDE**2).astype(np.int64)
+    numbers = pixels + 256 * np.arange(len(pixels))[:, np.newaxis]
+    if not len(pixels):
+        return []
+    counts = np.bincount(numbers.ravel(), minlength=256 * len(pixels)).reshape(-1, 256)
+    within = np.pad(counts.cumsum(axis=1), ((0, 0), (4, 3)), mode="edge")
+    within[:, :4] = 0
+    return [float(share) for share in (within[:, 7:] - within[:, :-7]).max(axis=1, initial=0) / THUMBNAIL_SIDE**2]
+
+
+def _stretched(begin: float, end: float) -> npt.NDArray[np.float64]:
+    """What makes a part of a thumbnail's side, as shares of it, a whole side again: each pixel of the new one is the
+    mean of what lies below it. (side, side)"""
+    import numpy as np
+
+    edges = np.linspace(begin, end, THUMBNAIL_SIDE + 1)[:, np.newaxis] * THUMBNAIL_SIDE
+    cell = np.arange(THUMBNAIL_SIDE)
+    below = np.minimum(edges[1:], cell + 1) - np.maximum(edges[:-1], cell)
+    below = np.maximum(below, 0)
+    return np.asarray(below / below.sum(axis=1, keepdims=True))
 
 
 def read_rgb(file: BinaryIO) -> Image.Image:

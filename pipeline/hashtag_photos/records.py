@@ -139,6 +139,8 @@ class Photo:
     height: int | None = None
     animated: bool | None = None
     phash: str | None = None
+    window_hashes: str | None = None
+    one_shade: float | None = None
 
 
 # servers whose addresses are signed: the same picture has another query, and often another host, each time it is stated

@@ -5,6 +5,7 @@ Tables are append-only, so an attachment that was asked for again has a row per 
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,6 +75,8 @@ PHOTOS = pa.schema(
         ("height", pa.int32()),
         ("animated", pa.bool_()),
         ("phash", pa.string()),
+        ("window_hashes", pa.string()),
+        ("one_shade", pa.float32()),
     ]
 )
 
@@ -87,6 +90,22 @@ ROBUSTNESS = pa.schema(
         ("label", pa.string()),
         ("images", pa.int64()),
         ("images_total", pa.int64()),
+    ]
+)
+# One row per image that has a vector: which picture it is, by the sha256 of the picture's representative.
+GROUPS = pa.schema([("sha256", pa.string()), ("picture", pa.string())])
+# A row per picture of the frame that samples are drawn from. `draw` is the one in which it came into the frame, from 1;
+# `rank` its place, from 0, in the random order of its stratum, of which the first are drawn; `inclusion_probability`
+# what share of its stratum is drawn; `position` its place, from 0, in the order in which the drawn ones are shown.
+SAMPLE = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("draw", pa.int32()),
+        ("stratum", pa.string()),
+        ("rank", pa.int64()),
+        ("drawn", pa.bool_()),
+        ("inclusion_probability", pa.float64()),
+        ("position", pa.int64()),
     ]
 )
 _VECTOR_VALUE = np.dtype("<f2")
@@ -189,3 +208,17 @@ _JSON = json.JSONEncoder(default=str)  # a time as "2026-11-22 10:00:00+00:00"
 def spreadsheet_cell(value: Any) -> Any:
     """A value that no spreadsheet takes for a formula: text that looks like one gets an apostrophe in front."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
+    """Rows as CSV: numbers with six digits, None as nothing, text that no spreadsheet takes for a formula."""
+
+    def cell(value: Any) -> Any:
+        return f"{value:.6f}" if isinstance(value, float) else spreadsheet_cell(value)
+
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(columns), lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        table.writerow({name: cell(value) for name, value in row.items()})
+    return text.getvalue()

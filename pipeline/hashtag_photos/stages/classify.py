@@ -25,6 +25,7 @@ from hashtag_photos.models import ModelSpec, find_model
 from hashtag_photos.run import Run, software
 from hashtag_photos.stages import Progress, silent
 from hashtag_photos.stages.embed import embed, encoded, images_left, vectors_in_fp32
+from hashtag_photos.stages.group import group
 from hashtag_photos.stages.score import (
     PromptVectors,
     decide,
@@ -149,18 +150,21 @@ def _seen(encoder: Encoder, labels: LabelSet) -> PromptVectors:
 class Classified:
     """Counts of the classify stage: distinct images embedded now, classified in all, and those that could not be.
 
+    `pictures` is how many there are of the images that have a vector where near-duplicates are one.
     `notes` say what a person should know of how it went.
     """
 
     new: int
     images: int
+    pictures: int
     unreadable: int
     scored: bool
     notes: tuple[str, ...] = ()
 
 
 def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -> Classified:
-    """Embed the run's images that have no vector of this model yet, and score all of them against the label set.
+    """Embed the run's images that have no vector of this model yet, group those that are the same picture, and score
+    all of them against the label set.
 
     What kind of picture each is (label set `picture-kind`) is asked beside it, and how far the answers hang on single
     prompts. The first model and label set that a run is classified with are the ones its report is about; others can be
@@ -191,6 +195,7 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
             classifier.encoder.expect(images)
             new = embed(run, classifier.encoder, model_key, todo, progress=progress)
             notes = classifier.encoder.notes
+        pictures = group(run, model_key, progress=progress)
         if new:
             stale = list(questions.values())
         for labels in stale:
@@ -198,6 +203,7 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
         done = Classified(
             new=new,
             images=images,
+            pictures=pictures,
             unreadable=todo.num_rows - new,
             scored=classifier.labels in stale,
             notes=tuple(notes),

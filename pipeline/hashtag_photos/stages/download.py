@@ -34,7 +34,7 @@ from typing import IO, Any
 import hashtag_photos
 from hashtag_photos.errors import RunError, StorageError, UsageError
 from hashtag_photos.http import Limits, Local
-from hashtag_photos.images import perceptual_hashes
+from hashtag_photos.images import one_shade, perceptual_hashes, window_hashes
 from hashtag_photos.images import placeholders as read_placeholders
 from hashtag_photos.manners import Manners
 from hashtag_photos.records import PhotoStatus
@@ -55,6 +55,7 @@ from hashtag_photos.tables import PHOTOS, photos_table, spreadsheet_cell
 
 PART_ROWS = 1_000
 _HASHED_AT_ONCE = 100
+_LOOKS = {"phash": perceptual_hashes, "window_hashes": window_hashes, "one_shade": one_shade}  # of a thumbnail
 PART_SECONDS = 30.0  # a crash loses at most this much of what was had
 MISSING = "missing.csv"
 _MOST_PROCESSES = 4
@@ -393,8 +394,10 @@ class _Parts:
         rows, self._rows, self._since = self._rows, [], time.monotonic()  # once, also if interrupted in the middle
         photos = []
         for few in (rows[begin : begin + _HASHED_AT_ONCE] for begin in range(0, len(rows), _HASHED_AT_ONCE)):
-            hashes = iter(perceptual_hashes([thumbnail for _, thumbnail in few if thumbnail]))
-            photos += [{**row, "phash": next(hashes)} if thumbnail else row for row, thumbnail in few]
+            thumbnails = [thumbnail for _, thumbnail in few if thumbnail]
+            looks = zip(*(of_all(thumbnails) for of_all in _LOOKS.values()), strict=True)
+            for row, thumbnail in few:
+                photos.append({**row, **dict(zip(_LOOKS, next(looks), strict=True))} if thumbnail else row)
         try:
             self._run.append("photos", photos_table(photos))
         except StorageError:

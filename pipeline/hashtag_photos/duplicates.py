@@ -1,0 +1,279 @@
+"""Near-duplicates: which images are the same picture. Plain arrays in, plain arrays out.
+
+Two images are *alike* if some window of one (see images.WINDOWS) has a hash near that of some window of the other, and
+their vectors don't speak against it. How far vectors may be apart is measured against what lies between unrelated
+images of the same run and model: models differ in it (0.2 to 0.8 is a usual cosine of two unrelated images).
+
+Images that are alike make no chain. A group is a star: a centre, the image with most others alike, and images that are
+each alike to the centre. (Greedy star clustering: Aslam, Pelekhov and Rus 2004, doi:10.7155/jgaa.00084.) Single
+linkage, where each need only be alike to some other one, glues a corpus together as it grows: with n images, n^2 pairs
+can be wrong.
+
+Up to `EXACT` images all pairs are looked at. Of more, pairs are found by sorting: in each of `TABLES` tables all
+windows by some of the bits of their hash, drawn from those that edits move least, each compared with those next to it
+(locality-sensitive hashing: Indyk and Motwani 1998). A pair has a chance in each table, for each pair of its windows.
+Whole pictures are joined first, then all windows of the centres are compared, and those that stay: in each turn the
+images of a centre that is joined to another are held against the new centre itself, and stand alone again if they are
+not alike. So no group is wider than a star.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint64]
+Shares = npt.NDArray[np.float32]
+Vectors = npt.NDArray[np.float16]
+Bits = npt.NDArray[np.uint16]
+Numbers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+RULE = 1  # another number groups anew what was grouped by this one
+
+BITS = 256
+NEAR = 51  # bits of 256 that may differ
+NEAR_INSIDE = 80  # of the inside, or different pictures in the same kind of frame would be one
+SURE = 26  # up to so many, vectors may be far apart
+FAR_VECTORS = 0.8  # of the distance between unrelated images, for hashes within SURE
+NEAR_VECTORS = 0.6  # beyond
+FLAT = 0.5  # of one shade (images.one_shade): a screenshot of text, whose words are hardly seen in a hash
+FLAT_NEAR = 14  # bits for those: of recompressed and resized pictures 99 in 100 are within, other words mostly not
+PLAIN = 0.9  # of one shade: the hash says little
+TIED = 112  # bits set, of 256, below which frequencies tie at nothing, and it says as little. It has 128 otherwise
+SAME_VECTORS = 0.02  # for plain pictures, whose hashes must be the same
+UNRELATED = 0.5  # 1 - cosine of unrelated images where there are too few to measure it
+_INSIDE, _WITHOUT_STRIP = 1, (2, 3)  # which of images.WINDOWS
+_ENOUGH = 50  # pairs to measure it by
+_SAMPLED = 4_096
+
+EXACT = 2_000
+TABLES = 16
+BESIDE = 32  # how many entries of one bucket each is compared with in a table
+_STABLE = 64  # bits of the first word, the lowest frequencies
+_COARSE = 16  # bits of it that may differ; of a pair within NEAR few have more
+_SIMPLE_TURNS, _SIMPLE_TABLES, _SIMPLE_BESIDE = (
+    2,
+    4,
+    8,
+)  # that look at whole pictures alone, and leave few of those that many posted
+_TURNS = 8
+_FEW = 1_000  # a turn that joins less than one of so many is the last
+_BLOCK = 65_536  # pairs or entries at once: they stay in a core's cache
+
+
+def near_duplicates(
+    hashes: Hashes,
+    shades: Shares,
+    vectors: Vectors,
+    *,
+    threads: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Numbers:
+    """Per image the index of its group's first image.
+
+    `hashes` is (n, windows, 4), images.window_hashes as numbers; `shades` (n,), images.one_shade; `vectors` (n,
+    dimension), of length 1. An image whose
+    vector has values that are no numbers is a group of its own. The result depends on the order of the images only
+    where two could equally be the centre; it does not depend on `threads`.
+    """
+    if not (
+        len(hashes) == len(vectors) == len(shades)
+        and hashes.ndim == 3
+        and hashes.dtype == np.uint64
+        and vectors.ndim == 2
+    ):
+        raise ValueError("hashes are (n, windows, 4) of uint64, shades (n,), vectors (n, dimension)")
+    with ThreadPoolExecutor(threads) as pool:
+        corpus = _Corpus(hashes, shades, vectors, pool)
+        centre = np.arange(len(hashes))
+        for turn in range(_TURNS):
+            standing = np.flatnonzero((centre == np.arange(len(centre))) & corpus.usable)
+            simple = turn < _SIMPLE_TURNS and len(standing) > EXACT
+            first, second = _alike_pairs(corpus, standing, simple, progress if turn == _SIMPLE_TURNS else None)
+            who, whose = _stars(first, second, np.bincount(centre, minlength=len(centre)))
+            _join(corpus, centre, who, whose)
+            if not simple and len(who) * _FEW <= len(standing):
+                break
+    lowest = np.full(len(centre), len(centre))
+    np.minimum.at(lowest, centre, np.arange(len(centre)))
+    return np.asarray(lowest[centre], dtype=np.int64)
+
+
+class _Corpus:
+    """The images, and what alike means for two of them."""
+
+    def __init__(self, hashes: Hashes, shades: Shares, vectors: Vectors, pool: ThreadPoolExecutor) -> None:
+        self.hashes = hashes
+        self.pool = pool
+        self._vectors = vectors
+        self.usable = self._blockwise(
+            lambda rows: np.asarray(np.isfinite(vectors[rows]).all(axis=1)), np.arange(len(vectors))
+        )
+        self._plain = (shades >= PLAIN) | (np.bitwise_count(hashes).sum(axis=2).min(axis=1, initial=BITS) < TIED)
+        self._near = np.where(self._plain, 0, np.where(shades >= FLAT, FLAT_NEAR, NEAR)).astype(np.uint16)
+        self.unrelated = self._unrelated()
+
+    def alike(self, first: Numbers, second: Numbers) -> Booleans:
+        """For pairs of images, by number: (pairs,)."""
+        return self._blockwise(self._alike, first, second)
+
+    def _alike(self, first: Numbers, second: Numbers) -> Booleans:
+        bits = nearest(self.hashes[first], self.hashes[second])
+        result = bits <= np.minimum(self._near[first], self._near[second])
+        plain = self._plain[first] | self._plain[second]
+        left = np.flatnonzero(result)
+        apart = self._apart(first[left], second[left]) / self.unrelated
+        limit = np.where(bits[left] <= SURE, FAR_VECTORS, NEAR_VECTORS)
+        result[left] = apart <= np.where(plain[left], SAME_VECTORS, limit)
+        return result
+
+    def _apart(self, first: Numbers, second: Numbers) -> npt.NDArray[np.float32]:
+        """1 - cosine."""
+        one, other = self._vectors[first].astype(np.float32), self._vectors[second].astype(np.float32)
+        return np.asarray(1 - np.einsum("ij,ij->i", one, other), dtype=np.float32)
+
+    def _unrelated(self) -> float:
+        """The median of 1 - cosine over pairs of images whose hashes have nothing in common."""
+        some = np.flatnonzero(self.usable)
+        some = some[np.linspace(0, len(some) - 1, min(len(some), _SAMPLED)).astype(np.int64)]
+        # each with three others, a fixed number of places on
+        steps = [step for step in (1, len(some) // 3, len(some) // 2) if 0 < step < len(some)]
+        first, second = np.tile(some, len(steps)), np.concatenate([np.roll(some, step) for step in steps] or [some])
+        foreign = nearest(self.hashes[first], self.hashes[second]) > BITS // 4 if len(first) else first > 0
+        first, second = first[foreign], second[foreign]
+        if len(first) < _ENOUGH:
+            return UNRELATED
+        return max(float(np.median(self._blockwise(self._apart, first, second))), 1e-3)  # float16 tells no less
+
+    def _blockwise(self, work: Callable[..., npt.NDArray[Any]], *columns: Numbers) -> npt.NDArray[Any]:
+        """The outcome of `work` on blocks of columns, in order, made by all threads."""
+        blocks = [[column[begin : begin + 8_192] for column in columns] for begin in range(0, len(columns[0]), 8_192)]
+        made = list(self.pool.map(lambda block: work(*block), blocks))
+        return np.concatenate(made) if made else work(*columns)
+
+
+def nearest(one: Hashes, other: Hashes) -> Bits:
+    """How many bits differ between the two windows that are nearest; (pairs, windows, 4) twice -> (pairs,).
+
+    Windows that both have the margin of their picture, or both its strip, count only if the inside of one of the
+    pictures is found in the other as well.
+    """
+    best = np.full(len(one), BITS, dtype=np.uint16)
+    with_margin, inside = best.copy(), best.copy()
+    for own in range(one.shape[1]):
+        for its in range(other.shape[1]):
+            differ = np.bitwise_count(one[:, own] ^ other[:, its]).sum(axis=1, dtype=np.uint16)
+            if _INSIDE in (own, its):
+                np.minimum(inside, differ, out=inside)
+            without = _INSIDE in (own, its) or (own in _WITHOUT_STRIP) != (its in _WITHOUT_STRIP)
+            kept = best if without else with_margin
+            np.minimum(kept, differ, out=kept)
+    return np.where(inside <= NEAR_INSIDE, np.minimum(best, with_margin), best)
+
+
+def _alike_pairs(
+    corpus: _Corpus, images: Numbers, simple: bool, progress: Callable[[int, int], None] | None
+) -> tuple[Numbers, Numbers]:
+    """Pairs of some images that are alike, each once, the lower number first."""
+    n = len(images)
+    if n <= EXACT:
+        first, second = np.triu_indices(n, 1)
+    else:
+        hashes = corpus.hashes[images, :1] if simple else corpus.hashes[images]
+        tables, beside = (_SIMPLE_TABLES, _SIMPLE_BESIDE) if simple else (TABLES, BESIDE)
+        first, second = _neighbours(hashes, tables, beside, corpus.pool, progress)
+    first, second = images[first], images[second]
+    alike = corpus.alike(first, second)
+    return first[alike], second[alike]
+
+
+def _neighbours(
+    hashes: Hashes, tables: int, beside: int, pool: ThreadPoolExecutor, progress: Callable[[int, int], None] | None
+) -> tuple[Numbers, Numbers]:
+    """Pairs of images with two windows within NEAR bits, as far as the tables find them."""
+    n, windows, words = hashes.shape
+    entries = hashes.reshape(n * windows, words)
+    chance = np.random.default_rng(0)
+    drawn = [chance.permutation(np.arange(1, _STABLE)) for _ in range(tables)]  # the first bit, the mean, says nothing
+    pairs: Numbers = np.empty(0, dtype=np.int64)
+    for done, found in enumerate(pool.map(lambda bits: _table(entries, windows, bits, beside), drawn), start=1):
+        pairs = np.union1d(pairs, found)
+        if progress:
+            progress(done, tables)
+    return np.divmod(pairs, n)
+
+
+def _table(entries: Hashes, windows: int, bits: Numbers, most: int) -> Numbers:
+    """Pairs (the lower image times the number of images, plus the higher) of one table."""
+    n = len(entries) // windows
+    place = max(1, int(len(entries) - 1).bit_length())
+    kept = min(64 - place, len(bits))
+    bucket = np.uint64(kept - min(kept, max(8, len(entries).bit_length() - 3)) + place)
+    keys = np.empty(len(entries), dtype=np.uint64)
+    for begin in range(0, len(entries), _BLOCK):
+        word = np.ascontiguousarray(entries[begin : begin + _BLOCK, 0])
+        key = np.zeros_like(word)
+        for bit in bits[:kept].tolist():
+            key = (key << np.uint64(1)) | ((word >> np.uint64(_shift(bit))) & np.uint64(1))
+        keys[begin : begin + _BLOCK] = key << np.uint64(place) | np.arange(begin, begin + len(word), dtype=np.uint64)
+    keys.sort()
+    entry = (keys & np.uint64((1 << place) - 1)).astype(np.int64)
+    keys >>= bucket
+    coarse = entries[:, 0][entry]
+    image = entry // windows
+    found = []
+    for begin in range(0, len(keys), _BLOCK):
+        at = np.arange(begin, min(begin + _BLOCK, len(keys)))
+        for beside in range(1, most + 1):
+            at = at[: np.searchsorted(at, len(keys) - beside)]
+            at = at[keys[at] == keys[at + beside]]
+            if not len(at):
+                break
+            near = at[np.bitwise_count(coarse[at] ^ coarse[at + beside]) <= _COARSE]
+            near = near[image[near] != image[near + beside]]
+            one, other = entry[near], entry[near + beside]
+            near = np.bitwise_count(entries[one] ^ entries[other]).sum(axis=1) <= NEAR
+            one, other = one[near] // windows, other[near] // windows
+            found.append(np.minimum(one, other) * n + np.maximum(one, other))
+    return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+
+
+def _shift(bit: int) -> int:
+    """Where the bit stands in a word of eight bytes, each of which begins with its highest bit."""
+    return 8 * (bit // 8) + 7 - bit % 8
+
+
+def _stars(first: Numbers, second: Numbers, sizes: Numbers) -> tuple[Numbers, Numbers]:
+    """Whom to join to which centre, by number: centres are taken by how many images they bring together, the lower
+    number first; each takes those next to it that no other took before."""
+    nodes, place = np.unique(np.concatenate([first, second]), return_inverse=True)
+    one, other = place[: len(first)], place[len(first) :]
+    start, end = np.concatenate([one, other]), np.concatenate([other, one])
+    order = np.lexsort((end, start))
+    start, end = start[order], end[order]
+    weight = sizes[nodes] + np.bincount(start, weights=sizes[nodes][end], minlength=len(nodes)).astype(np.int64)
+    begins = np.searchsorted(start, np.arange(len(nodes) + 1)).tolist()
+    taken = np.full(len(nodes), -1)
+    for node in np.lexsort((nodes, -weight)).tolist():
+        if taken[node] < 0:
+            taken[node] = node
+            near = end[begins[node] : begins[node + 1]]
+            taken[near[taken[near] < 0]] = node
+    joined = taken != np.arange(len(nodes))
+    return nodes[joined], nodes[taken[joined]]
+
+
+def _join(corpus: _Corpus, centre: Numbers, who: Numbers, whose: Numbers) -> None:
+    """Join the groups of some centres to those of others: of their images those that are alike to the new centre. The
+    others stand alone again, until the next turn."""
+    new = np.full(len(centre), -1)
+    new[who] = whose
+    moved = np.flatnonzero(new[centre] >= 0)
+    target = new[centre[moved]]
+    alike = corpus.alike(moved, target)
+    centre[moved] = np.where(alike, target, moved)

@@ -1,0 +1,115 @@
+"""Stage 3c: images -> pictures. Images that are the same picture, re-compressed, resized, cropped a little, bordered or
+captioned, are one group, named by its representative: the image with most pixels, then with the smallest sha256.
+
+What makes two images the same picture is in duplicates.py. An image whose thumbnail was never hashed is a picture of
+its own, and counted as such in run.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hashtag_photos.duplicates import RULE, near_duplicates
+from hashtag_photos.images import WINDOWS
+from hashtag_photos.records import PhotoStatus
+from hashtag_photos.run import Run
+from hashtag_photos.stages import Progress, cores, silent
+from hashtag_photos.tables import GROUPS, vectors_of
+
+_BATCH_ROWS = 8_192
+_WORDS = 4  # of 64 bits, in the hash of a window
+_MOST_THREADS = 8  # each has a few hundred megabytes of a million images in hand
+
+
+def groups_path(model_key: str) -> str:
+    """Where a run says which images are one picture, as a model sees them."""
+    return f"duplicates/{model_key}.parquet"
+
+
+def group(run: Run, model_key: str, *, progress: Progress = silent) -> int:
+    """Write which picture each image is that has a vector of a model (GROUPS, by sha256); how many pictures there are.
+
+    Does nothing if the table holds just these images, by the same rule. run.json then says of `duplicates` how many
+    images and pictures there are, how many images have no hash, and the number of the rule.
+    """
+    images = _images(run, model_key)
+    used = run.used("duplicates", model_key) or {}
+    if used.get("rule") == RULE and _holds(run, model_key, images):
+        return int(used["pictures"])
+    first, hashed = _grouped(run, model_key, images, progress)
+    rows = pa.table([images, images.take(pa.array(first))], schema=GROUPS)
+    run.write_table(groups_path(model_key), rows.sort_by("sha256"))
+    pictures = len(np.unique(first))
+    facts = {"rule": RULE, "images": len(images), "pictures": pictures, "images_without_hash": len(images) - hashed}
+    run.record_used("duplicates", model_key, facts)
+    return pictures
+
+
+def _images(run: Run, model_key: str) -> pa.Array:
+    """The sha256 of each image that counts and has a vector, those with most pixels first, then by sha256."""
+    embedded = run.dataset(f"embeddings/{model_key}", pa.schema([("sha256", pa.string())]))
+    with run.database(embedded=embedded) as database:
+        ranked = database.sql(
+            f"""SELECT sha256 FROM photos
+            WHERE status = '{PhotoStatus.OK.value}' AND sha256 IN (SELECT sha256 FROM embedded)
+            GROUP BY sha256 ORDER BY max(width::BIGINT * height) DESC NULLS LAST, sha256"""
+        ).to_arrow_table()
+    return ranked.column("sha256").combine_chunks()
+
+
+def _holds(run: Run, model_key: str, images: pa.Array) -> bool:
+    """Whether the table holds just these images."""
+    rows = run.read_table(groups_path(model_key))
+    if rows is None or len(rows) != len(images):
+        return False
+    return not len(rows) or bool(pc.all(pc.is_in(rows.column("sha256"), value_set=images)).as_py())
+
+
+def _grouped(run: Run, model_key: str, images: pa.Array, progress: Progress) -> tuple[npt.NDArray[np.int64], int]:
+    """Per image the place of its picture's representative, and how many images have a hash."""
+    hashes = np.zeros((len(images), len(WINDOWS), _WORDS), dtype=np.uint64)
+    hashed = np.zeros(len(images), dtype=bool)
+    shades = np.zeros(len(images), dtype=np.float32)
+    progress("group", 0, None)
+    for place, (column, shade) in _columns(run, "photos", images, "window_hashes", "one_shade"):
+        there = pc.and_(column.is_valid(), shade.is_valid()).to_numpy(zero_copy_only=False)
+        place, digits = place[there], "".join(column.filter(pa.array(there)).to_pylist())
+        shades[place] = shade.filter(pa.array(there)).to_numpy()
+        hashes[place] = np.frombuffer(bytes.fromhex(digits), dtype="<u8").reshape(-1, *hashes.shape[1:])
+        hashed[place] = True
+    known = np.flatnonzero(hashed)
+    row = np.full(len(images), -1)
+    row[known] = np.arange(len(known))
+    vectors = np.empty((0, 0), dtype=np.float16)
+    for place, (column,) in _columns(run, f"embeddings/{model_key}", images, "vector"):
+        some = vectors_of(column)
+        if not len(vectors):
+            vectors = np.zeros((len(known), some.shape[1]), dtype=np.float16)
+        wanted = row[place] >= 0
+        vectors[row[place[wanted]]] = some[wanted]
+    first = np.arange(len(images))
+    if len(known):
+        hashes = hashes[known] if len(known) < len(images) else hashes
+        shades = shades[known]
+        threads = min(cores(), _MOST_THREADS)
+        found = near_duplicates(
+            hashes, shades, vectors, threads=threads, progress=lambda done, total: progress("group", done, total)
+        )
+        first[known] = known[found]
+    progress("group", len(images), len(images))
+    return first, len(known)
+
+
+def _columns(
+    run: Run, table: str, images: pa.Array, *names: str
+) -> Iterator[tuple[npt.NDArray[np.int64], list[pa.Array]]]:
+    """Columns of a table a batch at a time, with the place that each of its rows' images has among `images`."""
+    for batch in run.batches(table, "sha256", *names, rows=_BATCH_ROWS):
+        place = pc.index_in(batch.column(0), value_set=images)
+        there = place.is_valid()
+        yield place.drop_null().to_numpy().astype(np.int64), [batch.column(name).filter(there) for name in names]
