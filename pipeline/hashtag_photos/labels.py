@@ -31,7 +31,10 @@ from hashtag_photos.models import bundled, slug
 DEFAULT = "friendly-or-force"
 KINDS = "picture-kind"
 TEXT_KINDS = ("screenshot_or_text", "poster", "meme")  # classes of KINDS whose pictures are made of words
-UNSURE = "unsure"
+UNSURE = "unsure"  # what the model says of pictures that it can't tell
+SKIP = "skip"  # and what people say of those
+_NOT_CLASSES = (UNSURE, SKIP)
+_THESE = " or ".join(map(repr, _NOT_CLASSES))
 _CLASS_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _QUESTION = "What does this picture show?"
 _LONGEST_PROMPT = 300  # characters; models read 64 or 77 tokens, and what comes after would be left out in silence
@@ -64,8 +67,8 @@ class LabelSet:
         if len(names) < 2:
             raise self._error(f"has {len(names)} classes, at least two are needed to choose between")
         for name in names:
-            if not _CLASS_NAME.fullmatch(name) or name == UNSURE:
-                raise self._error(f"can't have a class named {name!r}: small letters, digits and _, and not {UNSURE!r}")
+            if not _CLASS_NAME.fullmatch(name) or name in _NOT_CLASSES:
+                raise self._error(f"can't have a class named {name!r}: small letters, digits and _, and not {_THESE}")
         if not 0 <= self.margin < 1:
             raise self._error(f"has the margin {self.margin}, it must be at least 0 and below 1")
         if not self.templates:
@@ -196,8 +199,8 @@ def _classes_asked(text: str) -> Iterator[tuple[str, str]]:
             name = re.sub(r"[\s_-]+", "_", before.strip().lower())
             if not name:
                 raise error("names no class")
-            if not _CLASS_NAME.fullmatch(name) or name == UNSURE:
-                raise error(f"can't have a class named {_short(name)}: letters a to z, digits and _, not {UNSURE!r}")
+            if not _CLASS_NAME.fullmatch(name) or name in _NOT_CLASSES:
+                raise error(f"can't have a class named {_short(name)}: letters a to z, digits and _, not {_THESE}")
         words = (prompt if colon else part).split()
         if not words:
             raise error(f"has no prompt for the class {name!r}")

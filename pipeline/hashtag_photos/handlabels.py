@@ -1,0 +1,416 @@
+r"""labels.csv: what people say of pictures, a row for each answer, appended and never changed.
+
+    sha256    the picture, by its representative image
+    label     name of a class, `skip` (it can't be told), or empty: an answer taken back
+    coder     who says so
+    at        when, UTC
+    question  LabelSet.question_key: what was asked
+    round     1: blind to other coders; 2: settling what they disagreed on
+    note      anything; line ends, and what no text file can hold, as \n, \r, \x00, \ud800, and \ itself as \\
+    sampled   drawn: answered as part of the random sample; by_hand: a picture that somebody chose
+
+The last row of a picture, coder, question and round counts. A row is one line, and its last word is one of two of which
+neither begins like the other, so that a row that was cut short (kill -9, a full disk) is known as such: readers pass
+over it, and the next `add` removes it. Text that a spreadsheet would take for a formula has an apostrophe in front,
+which is taken off again in reading.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from filelock import FileLock, Timeout
+
+from hashtag_photos.errors import RunError, RunLockedError, StorageError, UsageError
+from hashtag_photos.labels import SKIP
+from hashtag_photos.run import Run
+from hashtag_photos.storage import storage_error
+
+LABELS = "labels.csv"
+DRAWN, BY_HAND = "drawn", "by_hand"
+BLIND, SETTLING = 1, 2
+COLUMNS = ("sha256", "label", "coder", "at", "question", "round", "note", "sampled")
+
+_LOCK = ".labels.lock"
+_PATIENCE = 10.0  # seconds; a label is written in a few milliseconds
+_LONGEST_CODER = 100
+_LONGEST_NOTE = 10_000  # letters; all of them escaped it is still a cell that csv reads
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LABEL = re.compile(r"(?:[a-z][a-z0-9_]*)?")
+_QUESTION = re.compile(r"\w[\w.-]*")
+
+Classes = Callable[[str], Sequence[str] | None]
+
+
+def coder_name(text: str) -> str:
+    """A coder's name as it is stored: without blanks around it. Raises UsageError if it can't be one."""
+    name = " ".join(text.split())
+    if not name:
+        raise UsageError("a coder needs a name, such as --coder anna", subject=text)
+    if len(name) > _LONGEST_CODER or not name.isprintable():
+        raise UsageError(
+            f"{name[:60]!r} is no name of a coder: at most {_LONGEST_CODER} letters, all of them printable",
+            subject=text,
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandLabel:
+    """What a coder said of a picture: a class, `skip`, or nothing any more (""). Raises UsageError if it can't be."""
+
+    sha256: str
+    label: str
+    coder: str
+    at: datetime
+    question: str
+    round: int
+    sampled: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not _SHA256.fullmatch(self.sha256):
+            raise UsageError(f"{self.sha256[:70]!r} is no sha256, of 64 digits 0-9 and a-f", subject=self.sha256)
+        if not _LABEL.fullmatch(self.label):
+            raise UsageError(f"{self.label[:60]!r} is no name of a class", subject=self.label)
+        if coder_name(self.coder) != self.coder:
+            raise UsageError(f"the coder {self.coder!r} has blanks around the name", subject=self.coder)
+        if self.at.tzinfo is None:
+            raise UsageError(f"the time {self.at} states no time zone", subject=self.at)
+        if not _QUESTION.fullmatch(self.question):
+            raise UsageError(f"{self.question[:60]!r} is no key of a question", subject=self.question)
+        if self.round not in (BLIND, SETTLING):
+            raise UsageError(f"there is no round {self.round}: 1 is blind, 2 settles", subject=self.round)
+        if self.sampled not in (DRAWN, BY_HAND):
+            raise UsageError(f"{self.sampled[:60]!r} is neither {DRAWN} nor {BY_HAND}", subject=self.sampled)
+        if len(self.note) > _LONGEST_NOTE:
+            raise UsageError(f"the note has {len(self.note):,} letters, {_LONGEST_NOTE:,} are the most", subject="note")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What all coders said of one picture: in the blind round each a class or `skip`, and what was settled on since.
+
+    `sampled` says whether some answer was given as part of the random sample. Notes are by coder.
+    """
+
+    answers: Mapping[str, str]
+    settled: str | None
+    sampled: bool
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def disputed(self) -> bool:
+        """Whether coders chose different classes, and nobody settled it yet."""
+        return self.settled is None and len({label for label in self.answers.values() if label != SKIP}) > 1
+
+
+class HandLabels:
+    """The hand labels of a run. Any number of processes may read and add at the same time.
+
+    Labels are added in local runs only; they are read everywhere.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._rows: list[HandLabel] = []
+        self._seen: object = None  # what the file looked like when it was read
+        self._verdicts: dict[str, dict[str, Verdict]] = {}
+
+    def add(self, *labels: HandLabel) -> None:
+        """Append labels: they are on the disk when this returns, and none of them is there if it raises.
+
+        Raises StorageError in an object store or on a full disk, RunLockedError if another process holds the file, and
+        RunError if what stands there can't be read: nothing is changed then.
+        """
+        if not labels:
+            return
+        with self._writing() as path:
+            before = self.rows()
+            try:
+                _append(path, labels)
+            except OSError as error:
+                raise storage_error(error, str(path)) from error
+            self._rows = [*before, *labels]
+            self._seen, self._verdicts = _looks(path), {}
+
+    def rows(self) -> list[HandLabel]:
+        """All labels in the order they were given. Raises RunError, naming the line, if one can't be read."""
+        local = self.run.storage.local
+        looks = _looks(local / LABELS) if local is not None else None
+        if looks is None or looks != self._seen:
+            there = self.run.storage.exists(LABELS)
+            self._rows = self._parsed(self.run.storage.read(LABELS)) if there else []
+            self._seen, self._verdicts = looks, {}
+        return list(self._rows)
+
+    def verdicts(self, question: str) -> dict[str, Verdict]:
+        """What was said of each picture on a question, by sha256; answers that were taken back don't count."""
+        rows = self.rows()
+        if question not in self._verdicts:
+            self._verdicts[question] = _verdicts(row for row in rows if row.question == question)
+        return dict(self._verdicts[question])
+
+    def _parsed(self, content: bytes) -> list[HandLabel]:
+        where = f"{self.run.location.rstrip('/')}/{LABELS}"
+        rows, _ = _records(content, where)
+        return [_label(cells, line, where, self._classes) for line, cells in rows]
+
+    def _classes(self, question: str) -> Sequence[str] | None:
+        """Names of the classes of a question that a sample was drawn for."""
+        facts = self.run.used("samples", question)
+        return facts["classes"] if facts is not None else None
+
+    @contextmanager
+    def _writing(self) -> Iterator[Path]:
+        local = self.run.storage.local
+        if local is None:
+            raise StorageError(
+                f"{self.run.location}: labels are added in a local folder only, where each is safe at once: copy the "
+                f"run here, label it, and copy {LABELS} back",
+                subject=self.run.location,
+            )
+        lock = FileLock(local / _LOCK, timeout=_PATIENCE)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunLockedError(
+                f"{local / LABELS} is held by another process: wait until it ends and answer again; "
+                "this label was not stored",
+                subject=self.run.location,
+            ) from None
+        except OSError as error:
+            raise storage_error(error, str(local)) from error
+        try:
+            yield local / LABELS
+        finally:
+            lock.release()
+
+
+# What was said
+
+
+def _verdicts(rows: Iterable[HandLabel]) -> dict[str, Verdict]:
+    last: dict[tuple[str, str, int], HandLabel] = {}
+    for row in rows:
+        key = (row.sha256, row.coder, row.round)
+        last.pop(key, None)  # so that they stand in the order in which they were given
+        last[key] = row
+    by_picture: dict[str, list[HandLabel]] = {}
+    for row in last.values():
+        if row.label:
+            by_picture.setdefault(row.sha256, []).append(row)
+    return {sha256: _verdict(said) for sha256, said in by_picture.items()}
+
+
+def _verdict(said: Sequence[HandLabel]) -> Verdict:
+    settled = [row.label for row in said if row.round == SETTLING]
+    return Verdict(
+        answers={row.coder: row.label for row in said if row.round == BLIND},
+        settled=settled[-1] if settled else None,
+        sampled=any(row.sampled == DRAWN for row in said),
+        notes={row.coder: row.note for row in sorted(said, key=lambda row: row.round) if row.note},
+    )
+
+
+# The file
+
+
+def _looks(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error(error, str(path)) from error
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _append(path: Path, labels: Sequence[HandLabel]) -> None:
+    """Rows at the end of the file, durable; what was cut short there goes. On an error the file is as before."""
+    new = not path.exists()
+    with path.open("xb" if new else "r+b") as file:
+        whole, line_end = (0, b"") if new else _whole(file, path)
+        rows = [[*COLUMNS]] if whole == 0 else []
+        rows += map(_cells, labels)
+        try:
+            file.truncate(whole)
+            file.seek(whole)
+            file.write(line_end + _lines(rows))
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(whole)
+            raise
+    if new:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _whole(file: IO[bytes], path: Path) -> tuple[int, bytes]:
+    """How many bytes of the file are whole rows, and the line end that the last of them lacks."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return 0, b""
+    file.seek(size - 1)
+    if file.read(1) in b"\r\n":
+        return size, b""
+    file.seek(0)
+    _, whole = _records(file.read(), str(path))
+    return whole, b"\n" if whole == size else b""
+
+
+def _records(content: bytes, where: str) -> tuple[list[tuple[int, list[str]]], int]:
+    """The cells of each row with its line, and how many bytes of the file they take: a row cut short is no row.
+
+    Raises RunError if the file is no list of such rows.
+    """
+    tail = 1 + max(content.rfind(b"\n"), content.rfind(b"\r"))  # where the last line begins
+    try:
+        text, whole = content.decode("utf-8-sig"), len(content)
+    except UnicodeDecodeError as failed:
+        if failed.start < tail:
+            line = content.count(b"\n", 0, failed.start) + 1
+            raise _damaged(where, line, "is not UTF-8; in a spreadsheet, save as “CSV UTF-8”") from None
+        text, whole = content[:tail].decode("utf-8-sig"), tail  # cut in the middle of a letter
+    last_line = len(re.findall("\r\n|\r|\n", text)) + 1
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((line, cells))
+            line = reader.line_num + 1
+    except csv.Error as failed:
+        if line < last_line or "unexpected end" not in str(failed):
+            what = (
+                "opens a quotation mark that nothing closes"
+                if "unexpected end" in str(failed)
+                else f"is no CSV: {failed}"
+            )
+            raise _damaged(where, line, what) from None
+        whole = tail
+    else:
+        if rows and rows[-1][0] == last_line and whole > tail and _cut_short(rows):
+            rows.pop()
+            whole = tail
+    if rows:
+        _check_header(rows.pop(0)[1], where)
+    return rows, whole
+
+
+def _cut_short(rows: Sequence[tuple[int, Sequence[str]]]) -> bool:
+    """Whether the last line, which has no end, is the beginning of what we would have written."""
+    if len(rows) == 1:
+        return ",".join(COLUMNS).startswith(",".join(rows[0][1])) and len(rows[0][1]) <= len(COLUMNS)
+    cells = rows[-1][1]
+    return len(cells) < len(COLUMNS) or (
+        len(cells) == len(COLUMNS)
+        and cells[-1] not in (DRAWN, BY_HAND)
+        and any(word.startswith(cells[-1]) for word in (DRAWN, BY_HAND))
+    )
+
+
+def _check_header(cells: Sequence[str], where: str) -> None:
+    names = [cell.strip() for cell in cells]
+    if names == [*COLUMNS]:
+        return
+    right = f"the columns are {', '.join(COLUMNS)}"
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and sign in names[0]:
+            raise _damaged(where, 1, f"is divided by {name}; in a spreadsheet, save as CSV divided by commas")
+    for name in names:
+        if name not in COLUMNS:
+            raise _damaged(where, 1, f"has the column {name[:60]!r}, which nobody knows here; {right}")
+    for name in COLUMNS:
+        if names.count(name) != 1:
+            raise _damaged(where, 1, f"{'lacks the column' if name not in names else 'has twice'} {name!r}; {right}")
+    raise _damaged(where, 1, f"has the columns in another order; {right}")
+
+
+def _damaged(where: str, line: int, what: str) -> RunError:
+    return RunError(
+        f"{where}, line {line} {what}. Nothing was changed: mend that line, or bring the file back from a copy",
+        subject=where,
+    )
+
+
+# A row
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue().encode()
+
+
+def _cells(row: HandLabel) -> list[str]:
+    at = row.at.astimezone(UTC).isoformat()
+    return [row.sha256, row.label, escaped(row.coder), at, row.question, str(row.round), escaped(row.note), row.sampled]
+
+
+def _label(cells: Sequence[str], line: int, where: str, classes: Classes) -> HandLabel:
+    if len(cells) != len(COLUMNS):
+        raise _damaged(where, line, f"has {len(cells)} cells, not {len(COLUMNS)}")
+    sha256, label, coder, at, question, round_, note, sampled = cells
+    try:
+        row = HandLabel(
+            sha256=sha256.strip(),
+            label=label.strip(),
+            coder=unescaped(coder),
+            at=datetime.fromisoformat(at.strip()),
+            question=question.strip(),
+            round=int(round_),
+            sampled=sampled.strip(),
+            note=unescaped(note),
+        )
+    except UsageError as error:
+        raise _damaged(where, line, f"can't be read: {error}") from None
+    except ValueError:
+        what = f"the time {at[:40]!r}" if round_.strip() in ("1", "2") else f"the round {round_[:40]!r}"
+        raise _damaged(where, line, f"can't be read: {what} is none") from None
+    known = classes(row.question)
+    if row.label and row.label != SKIP and known is not None and row.label not in known:
+        raise _damaged(where, line, f"has the label {row.label!r}; the labels are {', '.join([*known, SKIP])}")
+    return row
+
+
+# what a spreadsheet would take for a formula, also behind a semicolon, which divides cells where people write 0,5
+_FORMULA = re.compile("'*[=+\\-@＝＋－＠]")
+_UNSAFE = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|;(?= *[=+\\-@])")
+_ESCAPE = re.compile(r"\\(\\|n|r|x[0-9a-f]{2}|u[0-9a-f]{4})")
+_SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+
+
+def escaped(text: str) -> str:
+    """Any text as one line that UTF-8 can hold and that no spreadsheet takes for a formula; see `unescaped`."""
+
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+    text = _UNSAFE.sub(escape, text)
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unescaped(text: str) -> str:
+    """The text that `escaped` gave this for."""
+    if text.startswith("'") and _FORMULA.match(text):
+        text = text[1:]
+    plain = {written: letter for letter, written in _SHORT.items()}
+    return _ESCAPE.sub(lambda match: plain.get(match[0]) or chr(int(match[1][1:], 16)), text)
