@@ -4,15 +4,21 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, SAMPLE, command
 
 import hashtag_photos as hp
+from hashtag_photos.handlabels import BLIND, DRAWN, HandLabel, HandLabels
+from hashtag_photos.stages.sample import draw_sample
+from hashtag_photos.stages.summarize import report_folder
 
 CLASSES = ["friendly", "conflict_and_force", "neither", "unsure"]
 
@@ -133,7 +139,7 @@ finally:
 
 def test_two_full_runs_give_the_same_bytes(runs: Path, first: str) -> None:
     assert command("run", "--run", "second/sample", cwd=runs).returncode == 0
-    for name in ("tally.csv", "tally.json", "photos.csv", "report.html"):
+    for name in ("tally.csv", "tally.json", "numbers.csv", "photos.csv", "report.html"):
         assert (runs / "second/sample/report" / name).read_bytes() == (runs / "sample/report" / name).read_bytes()
 
 
@@ -155,7 +161,7 @@ def test_each_stage_alone_gives_the_same_tally(runs: Path, first: str) -> None:
     for stage in ("collect", "download", "classify", "summarize", "report"):
         done = command(stage, "staged/sample", cwd=runs)
         assert done.returncode == 0, done.stderr
-    for name in ("tally.csv", "tally.json", "photos.csv", "report.html"):
+    for name in ("tally.csv", "tally.json", "numbers.csv", "photos.csv", "report.html"):
         assert (runs / "staged/sample/report" / name).read_bytes() == (runs / "sample/report" / name).read_bytes()
 
 
@@ -176,6 +182,65 @@ def test_as_a_library(tmp_path: Path, runs: Path, first: str) -> None:
         row = told[result.image.stem]
         assert result.label == row["label"]
         assert result.probabilities["friendly"] == pytest.approx(float(row["p_friendly"]), abs=2e-3)
+
+
+def bad_labels() -> hp.LabelSet:
+    """The default label set, whose prompts of force were put to the friendly ones: the same question, asked badly."""
+    labels = hp.find_labels("friendly-or-force")
+    friendly, force, neither = labels.classes
+    return replace(
+        labels,
+        classes=(
+            replace(friendly, prompts=friendly.prompts[:3] + force.prompts[2:]),
+            replace(force, prompts=force.prompts[:2]),
+            neither,
+        ),
+    )
+
+
+def test_hand_labels_bring_the_shares_of_a_bad_label_set_to_the_truth(runs: Path, first: str) -> None:
+    """Labels of a drawn sample, simulated from truth.csv: the corrected shares hold the truth, the raw ones are off."""
+    shutil.copytree(runs / "sample", runs / "corrected")
+    run, labels = hp.Run(runs / "corrected"), bad_labels()
+    hp.classify(run, hp.Classifier("tiny", labels))
+    run.record_used("samples", labels.question_key, {"seed": "a", "question": labels.question, "classes": CLASSES[:3]})
+    frame = draw_sample(run, run.asked["model_key"], labels, 60)
+    truth = {row["sha256"]: row["label"] for row in read_csv(SAMPLE / "truth.csv")}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    said = {"coder": "anna", "at": now, "question": labels.question_key, "round": BLIND, "sampled": DRAWN}
+    HandLabels(run).add(
+        *(HandLabel(sha256=sha, label=truth[sha], **said) for sha in frame.sha256[frame.drawn].tolist())
+    )
+    tally = hp.summarize(run, labels_key=labels.key)
+    hp.write_report(run, tally)
+
+    picture_of = {row["sha256"]: row["picture"] for row in read_csv(run_report(run, labels) / "photos.csv")}
+    pictures = {picture for picture in picture_of.values() if picture}
+    shares = {label: sum(truth[each] == label for each in pictures) / len(pictures) for label in CLASSES[:3]}
+    for label, share in shares.items():
+        corrected = tally.number("corrected", label)
+        assert corrected.low <= share <= corrected.high
+        assert corrected.high - corrected.low < 0.25
+        assert corrected.n == 60
+        if label != "neither":
+            raw = tally.number("raw", label)
+            assert not raw.low <= share <= raw.high
+    more = tally.compared("difference")
+    assert (more.label, more.versus) == ("conflict_and_force", "friendly")
+    assert more.probability > 0.9
+    assert more.sentence in (run_report(run, labels) / "report.html").read_text()
+
+    # the labels are of what was asked, not of how the model was: they hold for the first label set, too
+    first_tally = hp.summarize(run)
+    assert first_tally.number("corrected", "friendly").n == 60
+    assert first_tally.labels_key != tally.labels_key
+    before = snapshot(runs / "corrected")
+    hp.write_report(run, hp.summarize(run, labels_key=labels.key))
+    assert snapshot(runs / "corrected") == before
+
+
+def run_report(run: hp.Run, labels: hp.LabelSet) -> Path:
+    return Path(run.location) / report_folder(run, run.asked["model_key"], labels.key)
 
 
 KILLER = """

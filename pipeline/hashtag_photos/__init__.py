@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from hashtag_photos.stages.classify import Classifier, Result, classify
     from hashtag_photos.stages.collect import collect
     from hashtag_photos.stages.download import download
-    from hashtag_photos.stages.summarize import Tally, summarize
+    from hashtag_photos.stages.summarize import summarize
+    from hashtag_photos.stages.tally import Tally
 
 _WHERE = {
     "Classifier": "stages.classify",
@@ -37,7 +38,7 @@ _WHERE = {
     "Manners": "manners",
     "Result": "stages.classify",
     "Run": "run",
-    "Tally": "stages.summarize",
+    "Tally": "stages.tally",
     "classify": "stages.classify",
     "collect": "stages.collect",
     "download": "stages.download",

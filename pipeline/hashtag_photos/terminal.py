@@ -6,6 +6,7 @@ Where standard output is no terminal there are no bars and no colours, but a lin
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hashtag_photos.stages import Progress
-    from hashtag_photos.stages.summarize import Tally
+    from hashtag_photos.stages.tally import Tally
 
 LOG_SECONDS = 60.0
 
@@ -36,27 +37,28 @@ def tell(line: str) -> None:
     _console().print(line, markup=False, soft_wrap=True)
 
 
-def show(tally: Tally) -> None:
-    """The table, and what there was and was not."""
+def show(tally: Tally, run: str = "RUN") -> None:
+    """The table, and what there was and was not; `run` is how to type where the run is."""
     from rich.table import Table
 
     from hashtag_photos.report import open_labels, percent
-    from hashtag_photos.stages.summarize import most_missing
+    from hashtag_photos.stages.coverage import most_missing
 
     tell(f"\n{tally.labels}, by {tally.model}")
     table = Table()
     table.add_column("class")
-    for name in ("images", "share", "95 % interval", "posts"):
+    for name in ("images", "share", "95 % interval", "pictures", "posts"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in tally.classes:
         interval = f"{percent(each.low)} – {percent(each.high)}" if tally.images else "–"
         name = f"{each.label} *" if each.sensitive_to_prompts else each.label
-        table.add_row(name, f"{each.images:,}", percent(each.share), interval, f"{each.posts:,}")
+        table.add_row(name, f"{each.images:,}", percent(each.share), interval, f"{each.pictures:,}", f"{each.posts:,}")
     table.add_section()
-    table.add_row("all", f"{tally.images:,}", "", "", f"{tally.posts:,}")
+    table.add_row("all", f"{tally.images:,}", "", "", f"{tally.pictures:,}", f"{tally.posts:,}")
     _console().print(table)
     if len({each.source for each in tally.sources}) > 1:
         _console().print(_by_source(tally))
+    _show_certainty(tally, run)
     moving = [each.label for each in tally.classes if each.sensitive_to_prompts]
     if moving:
         first, *others = (f"{label} {{}}by up to {100 * tally.largest_move(label):.1f} points" for label in moving)
@@ -100,6 +102,43 @@ def show(tally: Tally) -> None:
     if coverage.posts_with_wrong_time:
         state = f"{coverage.posts_with_wrong_time:,} state{'s' if coverage.posts_with_wrong_time == 1 else ''}"
         tell(f"           {state} an impossible or uncertain time: not in the time line")
+
+
+def _show_certainty(tally: Tally, run: str) -> None:
+    """The corrected shares, which class has more, and what to be careful of; or why there are none."""
+    from rich.table import Table
+
+    from hashtag_photos.report import interval
+    from hashtag_photos.stages.numbers import chance, times
+
+    def tell_also(title: str, what: str) -> None:
+        typed = re.sub(r"(hashtag-photos review)( RUN)?", lambda found: f"{found[1]} {run}", what)
+        tell(f"{title:<10} {typed}")
+
+    review = tally.review
+    shares = [(each, tally.number("corrected", each.label)) for each in tally.classes]
+    if any(share for _, share in shares):
+        table = Table()
+        table.add_column("of pictures")
+        table.add_column("as the model labels them", justify="right", no_wrap=True)
+        table.add_column("corrected by hand labels", justify="right", no_wrap=True)
+        for each, share in shares:
+            raw = tally.number("raw", each.label)
+            table.add_row(each.label, interval(raw) if raw else "–", interval(share) if share else "–")
+        _console().print(table)
+        by = f"{review.coders} people" if review.coders != 1 else "1 person"
+        tell_also("labels", f"{review.labelled:,} of {many(review.drawn or 0, 'picture')} drawn, by {by}")
+        apart, ratio = tally.compared("difference"), tally.compared("ratio")
+        if apart and ratio and apart.probability is not None:
+            likely = f"{apart.label} outnumbers {apart.versus} with a probability {chance(apart.probability)}"
+            tell(f"more       {likely}: {times(ratio).replace(' (', ' to 1 (', 1)}")
+    elif tally.images and "pictures" in review.refused:
+        tell_also("certainty", f"no corrected shares: {review.refused['pictures']}")
+    elif tally.images:
+        errors = "the model's own errors are not in these intervals"
+        tell_also("certainty", f"{errors}: label a sample with hashtag-photos review")
+    for note in review.notes:
+        tell_also("", note)
 
 
 def _by_source(tally: Tally) -> Table:

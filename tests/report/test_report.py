@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 
+from hashtag_photos.agreement import Bin
+from hashtag_photos.estimate import Estimate
 from hashtag_photos.labels import find_labels
 from hashtag_photos.records import Incomplete
 from hashtag_photos.report import Picture, render
 from hashtag_photos.stages.caveats import ClassWithoutText, PrecisionCheck, VariantTally, WithoutText
-from hashtag_photos.stages.summarize import ClassTally, Coverage, CoverageOf, DayTally, SourceTally, Tally
+from hashtag_photos.stages.coverage import Coverage, CoverageOf
+from hashtag_photos.stages.numbers import Number
+from hashtag_photos.stages.reviewed import Agreed, Agreement, ClassAgreement, ModelAgreement, Review
+from hashtag_photos.stages.tally import ClassTally, DayTally, Engagement, GroupTally, SourceTally, Tally
 from hashtag_photos.terminal import show
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}"
@@ -23,6 +28,7 @@ def class_tally(label: str, title: str, images: int, share: float) -> ClassTally
     return ClassTally(
         label=label,
         title=title,
+        pictures=images - 10,
         images=images,
         share=share,
         low=share * 0.8,
@@ -67,6 +73,70 @@ def without_words(label: str, images: int) -> ClassWithoutText:
     return ClassWithoutText(label=label, images=images, images_total=1000, share=images / 1000, low=0.1, high=0.9)
 
 
+def number(kind: str, measure: str, label: str, value: float | None, **facts: Any) -> Number:
+    whole = {"low": 0.1, "high": 0.9, "unit": "pictures", "versus": None, "probability": None, "n": 1160, "of": 1160}
+    told = f"{kind} {measure} of {label} in {facts.get('unit', 'pictures')}"
+    return Number(
+        **whole
+        | {"kind": kind, "measure": measure, "label": label, "value": value, "rests_on": "labels", "effective_n": None}
+        | {"method": "ppi", "sentence": f"Sentence: {told}."}
+        | facts
+    )
+
+
+RAW = (
+    *(number("raw", "share", label, 0.2, n=1160) for label in ("friendly", "conflict_and_force", "neither", "unsure")),
+    *(
+        number("raw", "share", label, 0.25, unit="engagement", of=54321)
+        for label in ("friendly", "conflict_and_force", "neither", "unsure")
+    ),
+    *(number("bound", "share", label, None, unit="photos", rests_on="images") for label in ("friendly", "neither")),
+)
+CORRECTED = (
+    number("corrected", "share", "friendly", 0.123, low=0.101, high=0.155, n=300),
+    number("corrected", "share", "conflict_and_force", 0.627, low=0.58, high=0.67, n=300),
+    number("corrected", "share", "neither", 0.25, low=0.2, high=0.3, n=300),
+    number("corrected", "difference", "conflict_and_force", 0.504, versus="friendly", probability=0.9999, n=300),
+    number("corrected", "ratio", "conflict_and_force", 5.1, versus="friendly", low=4.2, high=6.3, n=300),
+    number("bound", "share", "friendly", None, unit="photos", n=300),
+)
+UNREVIEWED = Review(
+    question_key="q", drawn=None, labelled=0, skipped=0, gaps=0, disputed=0, doubles=0, uncovered=0, by_hand=0,
+    coders=0, refused={}, notes=(),
+)  # fmt: skip
+REVIEWED = replace(
+    UNREVIEWED, drawn=320, labelled=300, skipped=4, disputed=2, doubles=60, by_hand=5, coders=2,
+    notes=("something to be careful of: type hashtag-photos review RUN --settle",),
+    refused={"engagement": "no post states any engagement"},
+)  # fmt: skip
+ONE = Estimate(value=0.81, low=0.72, high=0.9)
+AGREEMENT = Agreement(
+    pictures=305,
+    by_hand=5,
+    kappa=Agreed(value=0.81, low=0.72, high=0.9, n=60, coders=2),
+    alpha=Agreed(value=0.79, low=-0.1, high=0.9, n=61, coders=3),
+    ac1=Agreed(value=0.85, low=0.72, high=0.9, n=62, coders=3),
+    model=ModelAgreement(
+        n=303,
+        by_hand=5,
+        weighted=True,
+        counts={
+            "friendly": {"friendly": 71, "conflict_and_force": 72, "neither": 73, "unsure": 74},
+            "conflict_and_force": {"friendly": 3, "conflict_and_force": 4, "neither": 0, "unsure": 0},
+            "neither": {"friendly": 1, "conflict_and_force": 0, "neither": 5, "unsure": 0},
+        },
+        classes=(
+            ClassAgreement(label="friendly", labelled=290, predicted=75, recall=ONE, precision=None),
+            ClassAgreement(label="conflict_and_force", labelled=7, predicted=76, recall=ONE, precision=ONE),
+            ClassAgreement(label="neither", labelled=6, predicted=78, recall=None, precision=ONE),
+        ),
+        reliability=(Bin(low=0.9, high=1.0, probability=0.97, right=ONE, n=200),),
+        calibration_error=0.161,
+        temperature=2.5,
+    ),
+    reasons={},
+)
+
 TALLY = Tally(
     run="mynypd",
     model="tiny",
@@ -74,9 +144,18 @@ TALLY = Tally(
     labels=LABELS.name,
     labels_key=LABELS.key,
     margin=0.1,
+    pictures=1160,
     images=1200,
     posts=1100,
     photos=1300,
+    numbers=RAW,
+    engagement=Engagement(posts=1100, weighing=690, reposts=400, unstated=10, total=54321),
+    largest=(
+        GroupTally(picture="a" * 64, images=17, posts=31, photos=33, first_seen="2014-04-22", label="friendly"),
+        GroupTally(picture="b" * 64, images=2, posts=1, photos=2, first_seen=None, label="unsure"),
+    ),
+    review=UNREVIEWED,
+    agreement=None,
     classes=(
         class_tally("friendly", "Friendly", 240, 0.2),
         class_tally("conflict_and_force", "Conflict and force", 720, 0.6),
@@ -161,8 +240,11 @@ TALLY = Tally(
 )
 
 
-def page(tally: Tally = TALLY, **pictures: list[Picture]) -> str:
-    return render(tally, LABELS, {name: pictures.get(name, []) for name in LABELS.class_names})
+LABELLED = replace(TALLY, numbers=RAW + CORRECTED, review=REVIEWED, agreement=AGREEMENT)
+
+
+def page(tally: Tally = TALLY, groups: dict[str, Picture] | None = None, **pictures: list[Picture]) -> str:
+    return render(tally, LABELS, {name: pictures.get(name, []) for name in LABELS.class_names}, groups)
 
 
 def text(html: str) -> str:
@@ -190,9 +272,9 @@ def elements_of(html: str) -> list[tuple[str, dict[str, str]]]:
 def test_every_number_stands_beside_its_denominator() -> None:
     shown = text(page())
     for words in (
-        "Of 1,200 distinct pictures, 60 % are classified as “Conflict and force”",
+        "Of 1,200 images, 60 % are classified as “Conflict and force”",
         "Friendly: 240 (20 %, 95 % interval 16 % to 22 %)",
-        "Conflict and force 720 60.0 % 48.0 % – 66.0 % 720",
+        "Conflict and force 720 60.0 % 48.0 % – 66.0 % 710 720",
         "1,500 posts, 300 of them without attachments and 400 reposts of others.",
         "Of 1,400 attachments, 1,300 could be had ( 92.9 % )",
         "1,201 distinct images , 1 of which is not classified",
@@ -215,7 +297,7 @@ def test_every_number_stands_beside_its_denominator() -> None:
         "of words (“Screenshot or text”, “Poster”, “Meme”).",
         "These are raw counts of the classifier. “Friendly” moves by more than its interval with the wording of the "
         "prompts: see below.",
-        "Friendly hangs on the wording 240 20.0 % 16.0 % – 22.0 % 240",
+        "Friendly hangs on the wording 240 20.0 % 16.0 % – 22.0 % 230 240",
         f"Templates {'; '.join(LABELS.templates)}",
         "Class Of all 1,200 Of 1,000 without words 95 % interval Friendly 240 (20.0 % ) 230 (23.0 % ) 10.0 % – 90.0 %",
         "12 of the 1,000 are too close to call as to their kind and count as without words.",
@@ -288,12 +370,18 @@ def test_pictures_are_blurred_until_they_are_asked_for() -> None:
 def test_a_run_without_any_picture_has_a_page_too(capsys: pytest.CaptureFixture[str]) -> None:
     empty = replace(
         TALLY,
+        pictures=0,
         images=0,
         posts=0,
         photos=0,
+        numbers=(),
+        largest=(),
+        engagement=Engagement(posts=0, weighing=0, reposts=0, unstated=0, total=0),
         days=(),
         classes=tuple(
-            replace(each, images=0, posts=0, photos=0, share=None, low=0.0, high=1.0, sensitive_to_prompts=False)
+            replace(
+                each, pictures=0, images=0, posts=0, photos=0, share=None, low=0.0, high=1.0, sensitive_to_prompts=False
+            )
             for each in TALLY.classes
         ),
         without_text=replace(
@@ -488,7 +576,7 @@ def test_one_is_not_many(capsys: pytest.CaptureFixture[str]) -> None:
     shown = text(page(tally)) + capsys.readouterr().out
     assert not re.search(r"\b1 (?:\w+ )?(?:posts|reposts|pictures|attachments|images|lines|labels)\b", shown)
     assert not re.search(r"\b1 (?:state|stand|are|more are)\b", shown)
-    assert "Of 1 distinct picture, 60 % is classified" in shown.replace("\xa0", " ")
+    assert "Of 1 image, 60 % is classified" in shown.replace("\xa0", " ")
     assert "for a picture of words" in shown
 
 
@@ -584,3 +672,144 @@ def test_the_terminal_tells_nothing_of_what_is_not_so(capsys: pytest.CaptureFixt
     assert not any(word in shown for word in ("wording", "no words", "precision"))
     show(replace(TALLY, precision=None, devices=("cpu", "cuda"), check=None))
     assert "\nprecision  vectors on cpu and cuda, which can differ in the last digits\n" in capsys.readouterr().out
+
+
+# What people said
+
+
+def plain(html: str) -> str:
+    return text(html).replace("\xa0", " ").replace(" )", ")")
+
+
+def test_corrected_shares_stand_beside_the_raw_ones_with_their_kind() -> None:
+    shown = plain(page(LABELLED))
+    assert "2 people labelled 300 of 320 pictures that were drawn at random." in shown
+    assert "Friendly 20.0 % (10.0 – 90.0) 12.3 % (10.1 – 15.5)" in shown
+    assert "Conflict and force 20.0 % (10.0 – 90.0) 62.7 % (58.0 – 67.0)" in shown
+    assert "The corrected ones rest on 300 labelled pictures" in shown
+    assert "Of 1,160 distinct pictures, 63 % are “Conflict and force”." in shown
+    assert "Estimated from 300 hand labels of a random sample: Friendly 12 % (95 % interval 10 % to 16 %)" in shown
+    assert "The classifier alone says, of 1,200 images: Friendly 20 %" in shown
+    assert "no share is corrected" not in shown
+    assert "type hashtag-photos review RUN --settle." in shown
+    assert "in engagement: no post states any engagement." in shown
+
+
+def test_without_labels_nothing_is_said_to_be_corrected() -> None:
+    shown = plain(page())
+    assert "no sample was labelled, so no share is corrected for its errors" in shown
+    assert "How far people agree" not in shown
+    assert "Estimated from" not in shown
+    refused = replace(REVIEWED, labelled=3, refused={"pictures": "too few labels & so on"}, notes=())
+    shown = page(replace(TALLY, review=refused))
+    assert "in pictures: too few labels &amp; so on." in shown
+    assert "No corrected share at all:" in shown
+
+
+def test_sentences_to_quote_name_their_kind_and_are_the_surest_there_are() -> None:
+    quotes = plain(page()).partition("Numbers to quote")[2].partition("Raw: as the classifier says")[0]
+    assert "raw share: Sentence: raw share of friendly in pictures." in quotes
+    assert "bound share: Sentence: bound share of friendly in photos." in quotes
+    quotes = plain(page(LABELLED)).partition("Numbers to quote")[2].partition("Raw: as the classifier says")[0]
+    assert "corrected share: Sentence: corrected share of friendly in pictures." in quotes
+    assert "corrected difference: Sentence" in quotes
+    assert "corrected ratio: Sentence" in quotes
+    assert quotes.count("bound share:") == 1
+    assert "raw share" not in quotes
+
+
+def test_each_unit_has_its_denominator_and_posts_without_engagement_are_counted() -> None:
+    shown = plain(page(LABELLED))
+    assert "1,160 distinct pictures 20.0 % 10.0 % – 90.0 %" in shown
+    assert "54,321 likes, reposts, replies 25.0 % 10.0 % – 90.0 %" in shown
+    assert (
+        "stated by 690 of 1,100 posts with pictures; 400 reposts of others weigh nothing there, nor do 10 posts that "
+        "state none." in shown
+    )
+    none = replace(TALLY, engagement=Engagement(posts=1, weighing=0, reposts=0, unstated=1, total=0))
+    assert "Of 1 post with pictures, none states any likes, reposts or replies of its own, so nothing" in plain(
+        page(none)
+    )
+
+
+def test_the_largest_groups_are_blurred_with_what_they_are() -> None:
+    shown = page(groups={"a" * 64: Picture(data="data:image/jpeg;base64,AAAA", width=4, height=3, alt="Picture aaa")})
+    assert "17 images in 31 posts, first on 2014-04-22; Friendly" in plain(shown)
+    assert "2 images in 1 post; Unsure" in plain(shown)
+    assert "1,200 images are 1,160 distinct pictures" in plain(shown)
+    assert shown.count('<label><input type="checkbox" aria-label="Show the picture with 17 near-duplicates">') == 1
+    alone = plain(page(replace(TALLY, largest=(), pictures=1200)))
+    assert "No near-duplicates were found: 1,200 images, 1,200 distinct pictures." in alone
+
+
+def test_agreement_is_told_with_what_it_rests_on() -> None:
+    html = page(LABELLED)
+    shown = plain(html)
+    assert "305 pictures have hand labels. 5 of them were chosen by somebody, not drawn: they count here" in shown
+    assert "Cohen's kappa 0.81 (0.72 – 0.90) 2 60" in shown.replace("&#39;", "'")
+    assert "Krippendorff's alpha 0.79 (−0.10 – 0.90) 3 61" in shown.replace("&#39;", "'")
+    assert "Friendly 71 72 73 74" in shown
+    assert "Friendly 81.0 % 72.0 % – 90.0 % – –" in shown
+    assert "weighted by how many pictures each drawn one stands for" in shown
+    assert "97.0 % sure, right 81.0 % (72.0 % – 90.0 %), 200 pictures" in shown
+    assert "16.1 points off. Fitted temperature: 2.50, so it is too sure of itself." in shown
+    assert AGREEMENT.model is not None
+    by_hand = replace(AGREEMENT, model=replace(AGREEMENT.model, weighted=False), alpha=None)
+    by_hand = replace(by_hand, reasons={"coders": "no two people have labelled the same pictures"})
+    shown = plain(page(replace(LABELLED, agreement=by_hand)))
+    assert "Both are of hand-picked pictures and hold for no others." in shown
+    assert "Agreement between people was not computed: no two people have labelled the same pictures." in shown
+
+
+def test_what_people_said_is_safe_on_the_page() -> None:
+    hostile = replace(
+        LABELLED,
+        review=replace(REVIEWED, notes=(HOSTILE,), refused={HOSTILE: HOSTILE}),
+        agreement=replace(AGREEMENT, reasons={"model": HOSTILE}),
+        largest=(replace(TALLY.largest[0], first_seen=HOSTILE, label=HOSTILE),),
+        numbers=tuple(replace(each, sentence=HOSTILE, method=HOSTILE) for each in RAW + CORRECTED),
+    )
+    assert {name for name, _ in elements_of(page(hostile))} <= SAFE_ELEMENTS
+    assert "<script" not in page(hostile)
+
+
+def test_the_terminal_shows_corrected_shares_and_which_class_has_more(capsys: pytest.CaptureFixture[str]) -> None:
+    show(LABELLED, "runs/mynypd")
+    shown = capsys.readouterr().out.replace("\xa0", " ")
+    assert re.search(r"│ friendly +│ +20\.0 % \(10\.0 – 90\.0\) │ +12\.3 % \(10\.1 – 15\.5\) │", shown)
+    assert re.search(r"│ unsure +│ +20\.0 % \(10\.0 – 90\.0\) │ +– │", shown)
+    assert "\nlabels     300 of 320 pictures drawn, by 2 people\n" in shown
+    assert (
+        "\nmore       conflict_and_force outnumbers friendly with a probability above 99 %: "
+        "5.1 to 1 (95 % interval 4.2 to 6.3)\n" in shown
+    )
+    assert "\n           something to be careful of: type hashtag-photos review runs/mynypd --settle\n" in shown
+    assert "certainty" not in shown
+
+
+def test_the_terminal_says_how_to_know_more_where_nothing_is_labelled(capsys: pytest.CaptureFixture[str]) -> None:
+    show(TALLY, "runs/mynypd")
+    shown = capsys.readouterr().out
+    assert (
+        "\ncertainty  the model's own errors are not in these intervals: label a sample with hashtag-photos review "
+        "runs/mynypd\n" in shown
+    )
+    assert re.search(r"│ friendly \* +│ +240 │.*│ +230 │ +240 │", shown)
+    assert "corrected" not in shown
+    refused = replace(
+        REVIEWED, labelled=3, refused={"pictures": "too few: hashtag-photos review RUN --sample"}, notes=()
+    )
+    show(replace(TALLY, review=refused), "runs/x")
+    shown = capsys.readouterr().out
+    assert "\ncertainty  no corrected shares: too few: hashtag-photos review runs/x --sample\n" in shown
+
+
+@pytest.mark.parametrize("tally", [TALLY, LABELLED])
+def test_the_tables_fit_eighty_columns(
+    tally: Tally, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(replace(tally, sources=()))
+    rows = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "│┃├└"]
+    assert rows
+    assert all(len(row) <= 80 for row in rows)
+    assert not any("…" in row for row in rows)

@@ -377,7 +377,7 @@ def test_a_source_that_was_never_asked_leaves_the_run_incomplete(tmp_path: Path)
 
 def summarized(run: Run) -> list[str]:
     """The sources that the tally calls incomplete."""
-    from hashtag_photos.stages.summarize import incomplete
+    from hashtag_photos.stages.coverage import incomplete
 
     return [each.source for each in incomplete(run)]
 

@@ -18,9 +18,12 @@ from hashtag_photos.labels import KINDS, TEXT_KINDS, find_labels
 from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.stages.coverage import Coverage, CoverageOf
+from hashtag_photos.stages.group import groups_path
 from hashtag_photos.stages.score import decide, robustness_path
-from hashtag_photos.stages.summarize import Coverage, CoverageOf, Tally, summarize
-from hashtag_photos.tables import ROBUSTNESS, photos_table, posts_table, scores_schema
+from hashtag_photos.stages.summarize import summarize
+from hashtag_photos.stages.tally import Tally
+from hashtag_photos.tables import GROUPS, ROBUSTNESS, photos_table, posts_table, scores_schema
 
 LABELS = find_labels("friendly-or-force")
 START = datetime(2014, 4, 22, 23, 30, tzinfo=UTC)
@@ -378,6 +381,118 @@ def test_a_host_is_no_formula_in_a_spreadsheet(tmp_path: Path, begin: str) -> No
     coverage_of(tmp_path, f"https://{begin}1+1/a.jpg")
     with (tmp_path / "run/report/coverage.csv").open() as file:
         assert [row["value"] for row in csv.DictReader(file) if row["by"] == "host"] == [f"'{begin}1+1"]
+
+
+def grouped(run: Run, labels: Iterable[str], seed: int) -> dict[str, str]:
+    """Groups of near-duplicates, made up and written; the picture that each image is."""
+    dice = random.Random(seed)
+    picture_of: dict[str, str] = {}
+    for sha256 in sorted(labels):
+        picture_of[sha256] = dice.choice([sha256, sha256, *picture_of.values()])
+    run.write_table(groups_path("tiny-0"), pa.table([list(picture_of), list(picture_of.values())], schema=GROUPS))
+    return picture_of
+
+
+def worth(sizes: Iterable[float]) -> float:
+    sizes = list(sizes)
+    return sum(sizes) ** 2 / sum(size * size for size in sizes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_raw_numbers_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
+    run, _, photos, labels = made_up(tmp_path, seed)
+    shown = defaultdict(list)
+    for (source, post_id, _), photo in photos.items():
+        if photo.sha256 in labels:
+            shown[source, post_id].append(photo.sha256)
+    counting = {sha256 for images in shown.values() for sha256 in images}
+    picture_of = grouped(run, counting, seed)
+    by_unit: dict[str, dict[str, float]] = {unit: defaultdict(float) for unit in ("images", "photos", "posts")}
+    for sha256 in counting:
+        by_unit["images"][sha256] = 1
+    for images in shown.values():
+        for sha256 in images:
+            by_unit["photos"][sha256] += 1
+            by_unit["posts"][sha256] += 1 / len(images)
+    by_unit["pictures"] = {picture: 1 for picture in set(picture_of.values())}
+    tally = summarize(run)
+    assert {each.kind for each in tally.numbers} == {"raw", "bound"}
+    assert {each.unit for each in tally.numbers} == set(by_unit), "no post states any engagement"
+    for unit, weights in by_unit.items():
+        of_pictures: dict[str, float] = defaultdict(float)
+        for sha256, weight in weights.items():
+            of_pictures[picture_of[sha256]] += weight
+        effective, total = worth(of_pictures.values()), sum(weights.values())
+        for row in tally.classes:
+            found = tally.number("raw", row.label, unit)
+            share = sum(weight for sha256, weight in weights.items() if labels[sha256] == row.label) / total
+            assert (found.value, found.of) == pytest.approx((share, total))
+            assert (found.low, found.high) == pytest.approx(wilson(found.value * effective, effective))
+            assert found.effective_n == pytest.approx(effective)
+            assert (found.n, found.rests_on) == (
+                (len(weights), "pictures") if unit == "pictures" else (len(counting), "images")
+            )
+    for row in tally.classes:
+        assert row.pictures == sum(labels[picture] == row.label for picture in by_unit["pictures"])
+        image = tally.number("raw", row.label, "images")
+        assert (row.share, row.low, row.high) == (image.value, image.low, image.high)
+    assert sum(row.pictures for row in tally.classes) == tally.pictures == len(by_unit["pictures"])
+    sources = {row.source: row for row in tally.sources}
+    for source, row in sources.items():
+        images = {sha256 for (of, _), shas in shown.items() if of == source for sha256 in shas}
+        effective = worth(Counter(picture_of[sha256] for sha256 in images).values())
+        share = row.images / len(images)
+        assert (row.low, row.high) == pytest.approx(wilson(share * effective, effective))
+    with (tmp_path / "run/report/photos.csv").open() as file:
+        told = {row["sha256"]: row["picture"] for row in csv.DictReader(file) if row["sha256"] in counting}
+    assert told == picture_of
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_largest_groups_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
+    run, posts, photos, labels = made_up(tmp_path, seed)
+    counting = {photo.sha256 for photo in photos.values() if photo.sha256 in labels}
+    assert summarize(run).largest == ()
+    picture_of = grouped(run, counting, seed)
+    created = {(post.source, post.id): post.created_at for post in posts}
+    groups = defaultdict(list)
+    for (source, post_id, _), photo in photos.items():
+        if photo.sha256 in counting:
+            groups[picture_of[photo.sha256]].append((photo.sha256, (source, post_id)))
+    expected = []
+    for picture, members in groups.items():
+        times = [created[post] for _, post in members if created[post]]
+        day = f"{min(times):%Y-%m-%d}" if times else None
+        images, in_posts = ({member[place] for member in members} for place in (0, 1))
+        if len(images) > 1:
+            expected.append((-len(images), -len(in_posts), picture, len(members), day, labels[picture]))
+    found = summarize(run).largest
+    assert [
+        (-each.images, -each.posts, each.picture, each.photos, each.first_seen, each.label) for each in found
+    ] == sorted(expected)[:12]
+
+
+def test_near_duplicates_widen_what_is_without_words_too(tmp_path: Path) -> None:
+    run, *_, labels = made_up(tmp_path, 2)
+    kinds = find_labels(KINDS)
+    rows = {"sha256": sorted(labels), "label": ["photo"] * len(labels)}
+    run.write_table(scores_path("tiny-0", kinds.key), pa.table(rows))
+    before = {each.label: each for each in summarize(run).without_text.classes}
+    grouped(run, labels, 2)
+    tally = summarize(run)
+    for each in tally.without_text.classes:
+        assert each.share == before[each.label].share
+        assert each.high - each.low > before[each.label].high - before[each.label].low
+        found = tally.number("raw", each.label, "images")
+        assert (each.low, each.high) == pytest.approx((found.low, found.high)), "none is made of words"
+
+
+def test_without_labels_the_tally_says_so_and_computes_nothing(tmp_path: Path) -> None:
+    run, *_ = made_up(tmp_path, 1)
+    said = json.loads((summarize(run), (tmp_path / "run/report/tally.json").read_text())[1])
+    assert said["agreement"] is None
+    assert said["review"]["drawn"] is None
+    assert {each["kind"] for each in said["numbers"]} == {"raw", "bound"}
 
 
 def counted_otherwise(run: Run, **variants: dict[str, int]) -> None:

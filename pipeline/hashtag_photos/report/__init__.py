@@ -10,29 +10,27 @@ import datetime as dt
 import hashlib
 import io
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hashtag_photos.agreement import Bin
 from hashtag_photos.errors import RunError
 from hashtag_photos.images import ImageError, read_rgb
 from hashtag_photos.labels import KINDS, UNSURE, LabelSet, find_labels, label_set_from_facts
 from hashtag_photos.run import Run
 from hashtag_photos.stages.caveats import PrecisionCheck, VariantTally, moved
 from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.stages.coverage import NO_TIME, Coverage, CoverageOf, most_missing
+from hashtag_photos.stages.numbers import BOUND, CORRECTED, DIFFERENCE, RATIO, RAW, Number, many
+from hashtag_photos.stages.reviewed import Agreed
 from hashtag_photos.stages.score import ALL
-from hashtag_photos.stages.summarize import (
-    NO_TIME,
-    ClassTally,
-    Coverage,
-    CoverageOf,
-    Tally,
-    most_missing,
-    report_folder,
-)
+from hashtag_photos.stages.summarize import report_folder
+from hashtag_photos.stages.tally import ClassTally, Tally
+from hashtag_photos.stages.units import UNITS
 from hashtag_photos.tables import probability_column
 
 PICTURES_PER_CLASS = 3
@@ -40,6 +38,13 @@ MOST_MISSING = 10  # hosts, and days, where they are too many to be shown all
 _THUMBNAIL = 360  # pixels at most, either side
 _MOST_DAYS = 45
 
+_UNITS = {
+    "pictures": "distinct pictures",
+    "images": "images",
+    "photos": "photos in posts",
+    "posts": "posts with pictures",
+    "engagement": "likes, reposts, replies",
+}
 REASONS = {
     "gone": "gone",
     "refused": "refused",
@@ -70,7 +75,7 @@ class Picture:
     width: int
     height: int
     alt: str
-    probability: float
+    probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +117,19 @@ def write_report(run: Run, tally: Tally) -> str:
         )
     labels = label_set_from_facts(dict(facts))
     path = f"{report_folder(run, tally.model_key, tally.labels_key)}/report.html"
-    page = render(tally, labels, _pictures(run, tally, labels))
+    page = render(tally, labels, _pictures(run, tally, labels), _groups(run, tally))
     with run.writing():
         run.storage.update(path, page.encode())
     return f"{run.location.rstrip('/')}/{path}"
 
 
-def render(tally: Tally, labels: LabelSet, pictures: dict[str, list[Picture]]) -> str:
-    """The page as HTML."""
+def render(
+    tally: Tally,
+    labels: LabelSet,
+    pictures: Mapping[str, list[Picture]],
+    groups: Mapping[str, Picture] | None = None,
+) -> str:
+    """The page as HTML, with `pictures` of each class, and of `groups` of near-duplicates by their name."""
     environment = Environment(
         loader=PackageLoader("hashtag_photos.report"),
         autoescape=True,
@@ -131,11 +141,19 @@ def render(tally: Tally, labels: LabelSet, pictures: dict[str, list[Picture]]) -
     environment.filters["points"] = points
     environment.filters["at_most"] = at_most
     environment.filters["many"] = many
+    environment.filters["interval"] = interval
+    environment.filters["index"] = index
     style = resources.files("hashtag_photos.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         tally=tally,
         labels=labels,
         pictures=pictures,
+        groups=groups or {},
+        units=[unit for unit in UNITS if any(each.unit == unit for each in tally.numbers)],
+        units_named=_UNITS,
+        titles={each.label: each.title for each in tally.classes},
+        quotable=_quotable(tally),
+        curve=_curve(tally),
         reasons=REASONS,
         unsure=UNSURE,
         wordings=_wordings(tally),
@@ -169,9 +187,15 @@ def at_most(change: float) -> str:
     return f"{math.ceil(round(change * 1e4, 6)) / 100:.2f}".rstrip("0").rstrip(".")
 
 
-def many(count: int, noun: str) -> str:
-    """A count with its noun."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def interval(number: Number) -> str:
+    """A share with its interval, such as 58.1 % (52.4 – 63.7)."""
+    ends = f"{100 * number.low:.1f} – {100 * (number.high or 0.0):.1f}"
+    return f"{percent(number.value)} ({ends})" if number.value is not None else f"{ends}\N{NO-BREAK SPACE}%"
+
+
+def index(estimate: Agreed) -> str:
+    """An index of agreement with its interval, such as 0.81 (0.72 – 0.90)."""
+    return f"{estimate.value:.2f} ({estimate.low:.2f} – {estimate.high:.2f})".replace("-", "\N{MINUS SIGN}")
 
 
 def open_labels(check: PrecisionCheck, margin: float) -> str:
@@ -180,6 +204,41 @@ def open_labels(check: PrecisionCheck, margin: float) -> str:
     if not margin:
         return f"margin within {within} points of a tie"
     return f"margin within {within} of the {100 * margin:g} points at which a picture becomes unsure"
+
+
+def _quotable(tally: Tally) -> list[Number]:
+    """The numbers to quote first: of distinct pictures, corrected where there are such, and of the missing."""
+    kind = CORRECTED if tally.number(CORRECTED, tally.classes[0].label) else RAW
+    paired = [each for measure in (DIFFERENCE, RATIO) if (each := tally.compared(measure))]
+    shares = [each for label in tally.classes if (each := tally.number(kind, label.label))]
+    missing = [each for each in tally.numbers if each.kind == BOUND and each.label != UNSURE]
+    surest = [each for each in missing if each.rests_on == "labels"]
+    return [*shares, *paired, *(surest or missing)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A point of the reliability curve in a square of 100 by 100, `y` downwards, from `low` to `high`."""
+
+    of: Bin
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+def _curve(tally: Tally) -> list[Point]:
+    model = tally.agreement.model if tally.agreement else None
+    return [
+        Point(
+            of=each,
+            x=100 * each.probability,
+            y=100 - 100 * each.right.value,
+            low=100 - 100 * each.right.low,
+            high=100 - 100 * each.right.high,
+        )
+        for each in (model.reliability if model else ())
+    ]
 
 
 def _wordings(tally: Tally) -> list[Wordings]:
@@ -271,7 +330,20 @@ def _pictures(run: Run, tally: Tally, labels: LabelSet) -> dict[str, list[Pictur
     return chosen
 
 
-def _picture(run: Run, sha256: str, image_format: str, probability: float) -> Picture | None:
+def _groups(run: Run, tally: Tally) -> dict[str, Picture]:
+    """The pictures with the most near-duplicates, by name."""
+    names = [each.picture for each in tally.largest]
+    with run.database() as database:
+        formats = database.execute(
+            """SELECT sha256, any_value(format) FROM photos
+            WHERE status = 'ok' AND list_contains($names, sha256) GROUP BY sha256""",
+            {"names": names},
+        ).fetchall()
+    shown = {sha256: _picture(run, sha256, image_format) for sha256, image_format in formats}
+    return {name: picture for name in names if (picture := shown.get(name)) is not None}
+
+
+def _picture(run: Run, sha256: str, image_format: str, probability: float | None = None) -> Picture | None:
     try:
         with run.open_image(sha256, image_format) as file:
             image = read_rgb(file)

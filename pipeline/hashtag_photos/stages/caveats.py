@@ -149,18 +149,26 @@ def without_text(
         if kind is not None and kind not in TEXT_KINDS:
             counted[label] += count
     total = counted.total()
+    ((effective,),) = database.execute(
+        """SELECT sum(images) ** 2 / sum(images * images) FROM (
+            SELECT count(DISTINCT sha256) AS images FROM classified JOIN kinds USING (sha256)
+            WHERE NOT list_contains($text, kind) GROUP BY picture
+        )""",
+        {"text": list(TEXT_KINDS)},
+    ).fetchall()
     return WithoutText(
         text_kinds=tuple(name for name in kinds.class_names if name in TEXT_KINDS),
         images=total,
         text=sum(by_kind[kind] for kind in TEXT_KINDS),
         unsure=by_kind[UNSURE],
         unknown=by_kind[None],
-        classes=tuple(_without_text(name, counted[name], total) for name in names),
+        classes=tuple(_without_text(name, counted[name], total, effective or 0.0) for name in names),
     )
 
 
-def _without_text(label: str, images: int, total: int) -> ClassWithoutText:
-    low, high = wilson(images, total)
+def _without_text(label: str, images: int, total: int, effective: float) -> ClassWithoutText:
+    """A class among so many images, which are worth `effective` ones, near-duplicates being no independent ones."""
+    low, high = wilson((images / total if total else 0) * effective, effective)
     return ClassWithoutText(
         label=label, images=images, images_total=total, share=_share(images, total), low=low, high=high
     )

@@ -1,0 +1,262 @@
+"""Numbers to publish: each with its kind, its interval, what it rests on and of what it is, and a sentence to quote.
+
+- `raw`: what the model says. The interval takes the images as a random sample and the labels as right.
+- `corrected`: what people would say, estimated from hand labels of a random sample. The model's errors are in the
+  interval.
+- `bound`: whatever attachments show that could not be classified, the share lies between these two; those of a
+  corrected share hold as surely as its interval does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from hashtag_photos.estimate import (
+    Corrected,
+    Estimate,
+    bounds,
+    difference,
+    effective_size,
+    probability_more,
+    ratio,
+    wilson,
+)
+from hashtag_photos.labels import UNSURE
+from hashtag_photos.stages.units import ENGAGEMENT, IMAGES, PHOTOS, PICTURES, POSTS, Units
+from hashtag_photos.tables import as_csv
+
+RAW, CORRECTED, BOUND = "raw", "corrected", "bound"
+SHARE, DIFFERENCE, RATIO = "share", "difference", "ratio"
+_MOST_PAIRED = 4  # classes of which all pairs are compared; of more, the first two
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A number to publish. `low` and `high` are a 95 % interval, or the bound, which has no `value`. What is None of a
+    ratio is infinite.
+
+    A share is of the class `label` in a `unit` (see stages/units.py), and `of` all there is in that unit. A difference
+    is its share less that of `versus`, a ratio its share by that one's, `probability` that it has more. It rests on `n`
+    images or pictures that the model labelled, or pictures that people labelled: `rests_on` says which. In a raw
+    interval these are worth `effective_n`, since near-duplicates are not independent.
+    """
+
+    kind: str
+    measure: str
+    label: str
+    versus: str | None
+    unit: str
+    value: float | None
+    low: float
+    high: float | None
+    probability: float | None
+    n: int
+    rests_on: str
+    effective_n: float | None
+    of: int
+    method: str
+    sentence: str
+
+
+def numbers_csv(numbers: Iterable[Number]) -> str:
+    """Numbers as CSV."""
+    return as_csv(map(asdict, numbers), [each.name for each in fields(Number)])
+
+
+def raw_shares(units: Units, labels: npt.NDArray[np.integer], titles: Mapping[str, str]) -> Iterator[Number]:
+    """The share of each label in each unit, as the model says; nothing of no pictures.
+
+    `labels`, (images,), are the places in `titles` of what the model says of each of `units.images`.
+    """
+    images = int(np.count_nonzero(units.image_weights[IMAGES]))
+    for unit, weights in units.image_weights.items():
+        total = float(weights.sum())
+        if not total:
+            continue
+        whole = _Whole(unit, total)
+        effective = effective_size(units.weights[unit])
+        held = np.bincount(labels, weights, minlength=len(titles))
+        for (label, title), weight in zip(titles.items(), held.tolist(), strict=True):
+            share = min(weight / total, 1.0)
+            low, high = wilson(share * effective, effective)
+            what = "as the model labels pictures; its errors are not in the interval"
+            yield Number(
+                kind=RAW,
+                measure=SHARE,
+                label=label,
+                versus=None,
+                unit=unit,
+                value=share,
+                low=low,
+                high=high,
+                probability=None,
+                n=len(units.pictures) if unit == PICTURES else images,
+                rests_on="pictures" if unit == PICTURES else "images",
+                effective_n=effective,
+                of=whole.count,
+                method="Wilson score interval at the effective size, groups of near-duplicates being clusters",
+                sentence=f"Of {whole.named}, {_share(share, low, high)} {whole.are(label, title)}, {what}.",
+            )
+
+
+def corrected_numbers(units: Units, by_unit: Mapping[str, Corrected], titles: Mapping[str, str]) -> Iterator[Number]:
+    """Shares, differences and ratios of the classes in `titles` as people label them, in each unit that has any."""
+    for unit, corrected in by_unit.items():
+        if corrected.shares:
+            yield from _in_unit(_Whole(unit, float(units.weights[unit].sum())), corrected, titles)
+
+
+def _in_unit(whole: _Whole, corrected: Corrected, titles: Mapping[str, str]) -> Iterator[Number]:
+    names = list(titles)
+    resting = _resting(corrected.n)
+
+    def number(
+        measure: str, pair: tuple[int, int | None], estimate: Estimate, sentence: str, probability: float | None = None
+    ) -> Number:
+        label, versus = pair
+        return Number(
+            kind=CORRECTED,
+            measure=measure,
+            label=names[label],
+            versus=None if versus is None else names[versus],
+            unit=whole.unit,
+            value=_finite(estimate.value),
+            low=estimate.low,
+            high=_finite(estimate.high),
+            probability=probability,
+            n=corrected.n,
+            rests_on="labels",
+            effective_n=None,
+            of=whole.count,
+            method=corrected.method,
+            sentence=f"Of {whole.named}, {sentence}.",
+        )
+
+    for place, (name, share) in enumerate(zip(names, corrected.shares, strict=True)):
+        told = _share(share.value, share.low, share.high)
+        yield number(SHARE, (place, None), share, f"{told} {whole.are(name, titles[name])}, {resting}")
+    for pair in combinations(range(len(names) if len(names) <= _MOST_PAIRED else 2), 2):
+        a, b = sorted(pair, key=lambda each: -corrected.shares[each].value)  # the one that has more comes first
+        first, second = f"“{titles[names[a]]}”", f"“{titles[names[b]]}”"
+        apart, probability = difference(corrected, a, b), probability_more(corrected, a, b)
+        told, low, high = _percents(apart.value, apart.low, apart.high)
+        points = f"{told} point{'' if told == '1' else 's'} (95 % interval {low} to {high})"
+        yield number(
+            DIFFERENCE,
+            (a, b),
+            apart,
+            f"the share of {first} is {points} above that of {second}, {resting}; the "
+            f"probability that {first} outnumbered {second} is {chance(probability)}",
+            probability,
+        )
+        if corrected.shares[a].value:
+            by = ratio(corrected, a, b)
+            yield number(RATIO, (a, b), by, f"there were {times(by)} of {first} for each of {second}, {resting}")
+
+
+def share_bounds(shares: Iterable[Number], missing: int, titles: Mapping[str, str]) -> Iterator[Number]:
+    """Between what the shares of photos lie among all attachments, whatever the `missing` show; nothing if none is."""
+    for share in shares if missing else ():
+        if (share.measure, share.unit) != (SHARE, PHOTOS) or share.value is None or share.high is None:
+            continue
+        raw = share.kind == RAW
+        low, high = bounds(*((share.value, share.value) if raw else (share.low, share.high)), share.of, missing)
+        least, most = _percents(low, high)
+        whole = _Whole(PHOTOS, share.of + missing)
+        resting = (
+            "as the model labels the others" if raw else f"with 95 % confidence, {_resting(share.n)} of the others"
+        )
+        yield Number(
+            kind=BOUND,
+            measure=SHARE,
+            label=share.label,
+            versus=None,
+            unit=PHOTOS,
+            value=None,
+            low=low,
+            high=high,
+            probability=None,
+            n=share.n,
+            rests_on=share.rests_on,
+            effective_n=None,
+            of=whole.count,
+            method="worst case (Manski)" if raw else f"worst case (Manski) of the interval of {share.method}",
+            sentence=f"Whatever the {many(missing, 'attachment')} show{'s' if missing == 1 else ''} that could not be "
+            f"classified, between {least} and {most} % of all {many(whole.count, 'attachment')} "
+            f"{whole.are(share.label, titles[share.label])}, {resting}.",
+        )
+
+
+class _Whole:
+    """All there is in a unit, and how a part of it is said to show a class."""
+
+    def __init__(self, unit: str, total: float) -> None:
+        self.unit, self.count = unit, round(total)
+
+    @property
+    def named(self) -> str:
+        if self.unit == ENGAGEMENT:
+            return f"{self.count:,} likes, reposts and replies" if self.count != 1 else "1 like, repost or reply"
+        if self.unit == POSTS:
+            return f"{many(self.count, 'post')} with pictures, each divided evenly among its pictures"
+        return many(self.count, {PICTURES: "distinct picture", IMAGES: "image file"}.get(self.unit, "photo"))
+
+    def are(self, label: str, title: str) -> str:
+        verb = {POSTS: "show", ENGAGEMENT: "went to"}.get(self.unit, "are" if self.count != 1 else "is")
+        if label != UNSURE:
+            return f"{verb} “{title}”"
+        return f"{verb} {'pictures ' if self.unit in (POSTS, ENGAGEMENT) else ''}too close to call"
+
+
+def many(count: int, noun: str) -> str:
+    """A count with its noun."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _resting(labels: int) -> str:
+    return f"estimated from {many(labels, 'hand label')}"
+
+
+def _share(share: float, low: float, high: float) -> str:
+    """A share with its interval in words."""
+    value, *ends = _percents(share, low, high)
+    return f"{value} % (95 % interval {ends[0]} to {ends[1]} %)"
+
+
+def _percents(*shares: float) -> list[str]:
+    """Shares times 100, with as many digits as it takes to tell them apart, or from nothing: two at most."""
+    width, least = max(shares) - min(shares), min((abs(each) for each in shares if each), default=1.0)
+    digits = 0 if width >= 0.025 and least >= 0.005 else 1 if width >= 0.0025 and least >= 0.0005 else 2
+    return [f"{100 * each + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}") for each in shares]
+
+
+def times(ratio: Estimate | Number) -> str:
+    """A ratio with its interval in words; it may have no upper end."""
+
+    def told(value: float) -> str:
+        return f"{value:.2f}" if value < 0.95 else f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
+
+    if ratio.value is None or math.isinf(ratio.value):
+        return f"at least {told(ratio.low)} (95 % interval, without upper end)"
+    if ratio.high is None or math.isinf(ratio.high):
+        return f"{told(ratio.value)} (95 % interval {told(ratio.low)} and more)"
+    return f"{told(ratio.value)} (95 % interval {told(ratio.low)} to {told(ratio.high)})"
+
+
+def chance(probability: float) -> str:
+    """A probability in words."""
+    if probability > 0.99:
+        return "above 99 %"
+    if probability < 0.01:
+        return "below 1 %"
+    return f"about {100 * probability:.0f} %"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
