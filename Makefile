@@ -20,7 +20,7 @@ GIVEN := $(strip $(foreach name,$(filter-out $(OWN),$(.VARIABLES)),$(if $(call t
 OPTIONS = $(foreach name,$(sort $(GIVEN)),$(if $(filter $(foreach flag,$(FLAGS),$(flag)=0 $(flag)=no $(flag)=false),$(name)=$($(name))),,$(call option,$(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install classify report test lint types check smoke sample lock clean
+.PHONY: help install classify report review test lint types check smoke sample lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ classify: $(INSTALLED) ## the whole run: the sample, or HASHTAG= SOURCE=, POSTS=
 
 report: $(INSTALLED) ## the report of RUN=runs/sample again
 	@$(BIN)/hashtag-photos report $(call quoted,$(or $(RUN),runs/sample))
+
+review: $(INSTALLED) ## the page to label pictures of RUN=runs/sample on
+	@$(BIN)/hashtag-photos review $(call quoted,$(or $(RUN),runs/sample))
 
 test: $(INSTALLED) ## the tests, but for the slow ones
 	$(BIN)/python -m pytest -m "not slow and not gpu and not network"

@@ -1,16 +1,24 @@
 """What a user types and sees: errors are one line that says what to do, exit code 2, and nothing half-written."""
 
+import csv
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import REPOSITORY, command, outside_make, picture
 from live_servers import mastodon, serving, status
+from PIL import Image
 
 GOOD_POST = json.dumps({"id": 1, "media": ["http://nowhere.invalid/1.jpg"]}) + "\n"
 
@@ -72,7 +80,7 @@ def test_an_unwritable_run_folder(tmp_path: Path) -> None:
     assert "choose another run folder with --run" in done.stderr
 
 
-@pytest.mark.parametrize("stage", ["download", "classify", "summarize", "report"])
+@pytest.mark.parametrize("stage", ["download", "classify", "summarize", "report", "review"])
 def test_a_stage_needs_a_run(tmp_path: Path, stage: str) -> None:
     done = command(stage, "runs/none", cwd=tmp_path)
     assert done.returncode == 2
@@ -83,7 +91,12 @@ def test_a_stage_needs_a_run(tmp_path: Path, stage: str) -> None:
 def test_stages_out_of_order_say_which_is_missing(tmp_path: Path) -> None:
     (tmp_path / "good.jsonl").write_text(GOOD_POST)
     assert command("collect", "run", "--posts", "good.jsonl", cwd=tmp_path).returncode == 0
-    for stage, missing in (("classify", "download"), ("summarize", "classify"), ("report", "classify")):
+    for stage, missing in (
+        ("classify", "download"),
+        ("summarize", "classify"),
+        ("report", "classify"),
+        ("review", "classify"),
+    ):
         done = command(stage, "run", cwd=tmp_path)
         assert done.returncode == 2
         assert f"run the {missing} stage first" in done.stderr
@@ -330,3 +343,207 @@ def test_a_misspelt_option_is_an_error(tmp_path: Path) -> None:
     done = command("run", "--lables", "x", cwd=tmp_path)
     assert done.returncode == 2
     assert "No such option: --lables" in done.stderr
+
+
+# The review
+
+
+@pytest.fixture(scope="module")
+def classified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a classified run of 40 different pictures."""
+    place = tmp_path_factory.mktemp("review")
+    (place / "pictures").mkdir()
+    for number in range(40):
+        noise = np.random.default_rng(number).integers(0, 256, (5, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((160, 100), Image.Resampling.NEAREST).save(place / f"pictures/{number}.png")
+    done = command("run", "--images", "pictures", "--model", "tiny", "--run", "run", cwd=place)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+@pytest.fixture
+def reviewed(classified: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be written to."""
+    shutil.copytree(classified / "run", tmp_path / "run")
+    return tmp_path
+
+
+def fill_in(path: Path, said: str, coder: str, rows: slice = slice(None)) -> None:
+    """The rows of an exported CSV as a person fills them in."""
+    with path.open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    for row in table[rows]:
+        row |= {"label": said, "coder": coder}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(table[0]))
+        writer.writeheader()
+        writer.writerows(table)
+
+
+@contextmanager
+def page_of(cwd: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """`hashtag-photos review` once it says the page's address; what it said until then."""
+    program = Path(sys.executable).with_name("hashtag-photos")
+    with subprocess.Popen(
+        [program, "review", *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            said = []
+            for line in iter(process.stdout.readline, ""):
+                said.append(line)
+                if "http://127.0.0.1:" in line:
+                    break
+            yield process, said
+        finally:
+            process.kill()
+
+
+def test_the_page_is_served_until_ctrl_c_and_what_there_is_is_said(reviewed: Path) -> None:
+    with page_of(reviewed, "run", "--sample", "30") as (process, said):
+        assert said[0] == "sample     30 of 40 distinct pictures\n"
+        (address,) = re.findall(r"http://127\.0\.0\.1:\d+/", said[-1])
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "labels     0 of 30 pictures drawn have a label, by 0 coders" in output
+    assert re.search(r"^next       \S*hashtag-photos review run$", output, re.MULTILINE)
+
+
+def test_labels_go_out_and_come_back_and_correct_the_shares(reviewed: Path) -> None:
+    out = command("review", "run", "--sample", "30", "--export", "out.csv", cwd=reviewed)
+    assert out.returncode == 0, out.stderr
+    assert "export     out.csv: 30 pictures drawn, 0 labels" in out.stdout
+    for place, said in enumerate(("friendly", "neither", "conflict_and_force")):
+        fill_in(reviewed / "out.csv", said, "anna", slice(place, None, 3))
+    done = command("review", "run", "--import", "out.csv", cwd=reviewed)
+    assert done.returncode == 0, done.stderr
+    assert "import     30 new labels, 30 of the sample, 0 by hand" in done.stdout
+    assert "by hand count for agreement alone" not in done.stdout
+    again = command("review", "run", "--import", "out.csv", cwd=reviewed)
+    assert "import     nothing to do: 0 new labels; 30 had already" in again.stdout
+    fill_in(reviewed / "out.csv", "skip", "ben", slice(1))
+    fill_in(reviewed / "out.csv", "friendly", "ben", slice(1, 3))
+    assert "3 new labels" in command("review", "run", "--import", "out.csv", cwd=reviewed).stdout
+    with page_of(reviewed, "run", "--coder", "anna") as (process, said):
+        assert said[0].startswith("sample     30 of 40")
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "labels     30 of 30 pictures drawn have a label, by 2 coders" in output
+    assert re.search(r"coders disagree on 2; to settle these: \S*hashtag-photos review run --settle", output)
+    shares = re.findall(r"^(?:corrected )? +([a-z_]+) +([\d.]+)\s% \([\d.]+\s% – [\d.]+\s%\)$", output, re.MULTILINE)
+    assert [name for name, _ in shares] == ["friendly", "conflict_and_force", "neither"], output
+    assert sum(float(share) for _, share in shares) == pytest.approx(100, abs=0.2)
+    (after,) = re.findall(r"^next       (.*)$", output, re.MULTILINE)
+    assert subprocess.run(after, shell=True, cwd=reviewed, capture_output=True, timeout=100).returncode == 0
+
+
+def test_label_studio_is_told_what_to_ask(reviewed: Path) -> None:
+    done = command("review", "run", "--export", "out.json", cwd=reviewed)
+    assert done.returncode == 0, done.stderr
+    assert "sample     40 of 40 distinct pictures" in done.stdout
+    config = done.stdout[done.stdout.index("<View>") : done.stdout.index("</View>") + len("</View>")]
+    assert ET.fromstring(config).find("Choices") is not None
+    assert f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={reviewed / 'run'}" in done.stdout
+    assert len(json.loads((reviewed / "out.json").read_text())) == 40
+
+
+def test_the_plan_says_what_it_takes_and_what_to_type(reviewed: Path) -> None:
+    def plan(points: str) -> str:
+        done = command("review", "run", "--plan", points, cwd=reviewed)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = plan("0.01")
+    assert "±0.01 points for every class takes labels of all 40 distinct pictures; you have none" in first
+    assert "ask again after 50 labels" in first
+    (typed,) = re.findall(r"^next       draw them: \S*hashtag-photos (review run --sample 40)$", first, re.MULTILINE)
+    assert not (reviewed / "run/sample").exists(), "a plan draws nothing"
+    assert command(*typed.split(), "--export", "out.csv", cwd=reviewed).returncode == 0
+    fill_in(reviewed / "out.csv", "friendly", "anna", slice(30))
+    assert command("review", "run", "--import", "out.csv", cwd=reviewed).returncode == 0
+    some = plan("0.01")
+    assert "; you have 30, for ±" in some
+    assert re.search(r"^next       40 are drawn: label 10 more: \S*hashtag-photos review run$", some, re.MULTILINE)
+    fill_in(reviewed / "out.csv", "friendly", "anna")
+    assert command("review", "run", "--import", "out.csv", cwd=reviewed).returncode == 0
+    all_of_them = plan("0.01")
+    assert "; you have 40, for ±0.0 points" in all_of_them
+    assert re.search(r"^next       that is enough: \S*hashtag-photos report run$", all_of_them, re.MULTILINE)
+
+
+def test_what_an_import_refuses_is_listed(reviewed: Path) -> None:
+    assert command("review", "run", "--export", "out.csv", cwd=reviewed).returncode == 0
+    fill_in(reviewed / "out.csv", "nobody", "anna", slice(25))
+    none = command("review", "run", "--import", "out.csv", cwd=reviewed)
+    assert none.returncode == 2
+    assert "nothing in it could be taken" in none.stderr
+    assert "25 refused" in none.stdout
+    assert "refused    line 2 says 'nobody', which is no class; the classes are friendly" in none.stdout
+    assert none.stdout.count("\nrefused ") == 20
+    assert "and 5 more" in none.stdout
+    fill_in(reviewed / "out.csv", "friendly", "anna", slice(24))
+    some = command("review", "run", "--import", "out.csv", cwd=reviewed)
+    assert some.returncode == 0, some.stderr
+    assert "import     24 new labels, 24 of the sample, 0 by hand; 15 without an answer; 1 refused" in some.stdout
+
+
+def test_settling_needs_a_dispute(reviewed: Path) -> None:
+    done = command("review", "run", "--settle", cwd=reviewed)
+    assert done.returncode == 0, done.stderr
+    assert "settle     nothing to do: coders disagree on no picture" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--plan", "3", "--export", "x.csv"], "--plan, --export and --import exclude each other"),
+        (["--plan", "0"], "--plan 0: percentage points, such as 3"),
+        (["--plan", "3", "--settle"], "--settle says nothing with --plan"),
+        (["--import", "x.csv", "--sample", "3"], "--sample says nothing with --import"),
+        (["--export", "x.csv", "--coder", "anna"], "--coder says nothing with --export"),
+        (["--export", "x.csv", "--port", "8000"], "--port says nothing with --export"),
+        (["--export", "x.xlsx"], "must end in .csv, or in .json for Label Studio"),
+        (["--export", "run/run.json"], "is there already and may hold labels"),
+        (["--import", "x.csv"], "x.csv: can't be read (No such file or directory)"),
+        (["--coder", " "], "a coder needs a name"),
+        (["--model", "base"], "are not classified by these yet"),
+        (["--labels", "picture-kind", "--model", "base"], "classify run --model base --labels picture-kind"),
+        (["--labels", "freindly"], "did you mean 'friendly-or-force'?"),
+    ],
+)
+def test_wrong_words_for_a_review(reviewed: Path, words: list[str], message: str) -> None:
+    before = sorted(reviewed.rglob("*"))
+    done = command("review", "run", *words, cwd=reviewed)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(reviewed.rglob("*")) == before
+
+
+def test_pictures_that_came_since_the_draw_are_said(reviewed: Path, classified: Path) -> None:
+    assert command("review", "run", "--sample", "20", "--export", "a.csv", cwd=reviewed).returncode == 0
+    (reviewed / "more").mkdir()
+    for number in range(40, 43):
+        noise = np.random.default_rng(number).integers(0, 256, (5, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((160, 100), Image.Resampling.NEAREST).save(reviewed / f"more/{number}.png")
+    for words in (("collect", "run", "--images", "more"), ("download", "run"), ("classify", "run")):
+        assert command(*words, cwd=reviewed).returncode == 0
+    done = command("review", "run", "--export", "b.csv", cwd=reviewed)
+    assert "sample     20 of 40 distinct pictures" in done.stdout
+    (typed,) = re.findall(r"3 pictures came since and can't be in it; to draw of these too: (.*)", done.stdout)
+    more = subprocess.run(
+        f"{typed} --export c.csv", shell=True, cwd=reviewed, capture_output=True, text=True, timeout=60
+    )
+    assert "sample     20 drawn now, 40 of 43 distinct pictures" in more.stdout
+
+
+def test_make_review() -> None:
+    for words, typed in (([], "review 'runs/sample'"), (["RUN=it's"], r"review 'it'\''s'")):
+        done = subprocess.run(
+            ["make", "--dry-run", "--no-print-directory", "review", *words],
+            cwd=REPOSITORY, env=outside_make(), capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1].strip().endswith(typed)

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -22,15 +22,21 @@ from hashtag_photos.errors import HashtagPhotosError, RunConflictError, RunError
 from hashtag_photos.terminal import bars, many, nothing_or, reasons, show, shown_path, tell
 
 if TYPE_CHECKING:
+    from hashtag_photos.handlabels import Verdict
     from hashtag_photos.labels import LabelSet
     from hashtag_photos.models import ModelSpec
+    from hashtag_photos.review.exchange import Imported
     from hashtag_photos.run import Run
+    from hashtag_photos.sampling import Frame
     from hashtag_photos.sources import Source
     from hashtag_photos.stages import Progress
     from hashtag_photos.stages.classify import Classified, Classifier
     from hashtag_photos.stages.collect import Collected
     from hashtag_photos.stages.download import Downloaded
-    from hashtag_photos.stages.summarize import Tally
+    from hashtag_photos.stages.tally import Tally
+
+_SAMPLE = 200  # pictures that are drawn at first
+_MOST_REFUSED = 20  # of a file's rows that are shown
 
 app = typer.Typer(
     name="hashtag-photos",
@@ -87,6 +93,10 @@ Model = Annotated[
     typer.Option(
         help="tiny, base, large, or any OpenCLIP name. Default: large; tiny for the sample.", show_default=False
     ),
+]
+AskedModel = Annotated[
+    str | None,
+    typer.Option("--model", help="A model that the run was classified with. Default: the first.", show_default=False),
 ]
 Labels = Annotated[
     str | None,
@@ -283,21 +293,90 @@ def classify(
 
 
 @app.command()
-def summarize(run: RunArgument, model: Model = None, labels: AskedLabels = None) -> None:
+def summarize(run: RunArgument, model: AskedModel = None, labels: AskedLabels = None) -> None:
     """Stage 4: the tally, as a table here, and as tally.json and CSV files in the run's report folder."""
     folder = _existing(run)
     with bars() as progress:
         progress("summarize", 0, None)
         tally = _tally(folder, model, labels)
-    show(tally)
+    show(tally, shown_path(folder.location))
     tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, robustness.csv, coverage.csv, photos.csv")
 
 
 @app.command()
-def report(run: RunArgument, model: Model = None, labels: AskedLabels = None) -> None:
+def report(run: RunArgument, model: AskedModel = None, labels: AskedLabels = None) -> None:
     """The page: report.html in the run's report folder."""
     folder = _existing(run)
     _finish(folder, model, labels)
+
+
+@app.command()
+def review(
+    run: RunArgument,
+    model: AskedModel = None,
+    labels: AskedLabels = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Pictures to draw in all. Default: {_SAMPLE}, or as drawn before.", show_default=False, min=1
+        ),
+    ] = None,
+    coder: Annotated[
+        str | None,
+        typer.Option(help="Who labels, or who gave what is imported. Default: the page asks.", show_default=False),
+    ] = None,
+    settle: Annotated[bool, typer.Option("--settle", help="Settle what coders disagree on.")] = False,
+    port: Annotated[
+        int | None, typer.Option(help="The page's port. Default: that of the last time.", show_default=False, min=1)
+    ] = None,
+    plan: Annotated[
+        float | None,
+        typer.Option(help="Say how many labels it takes for so many percentage points, and end.", show_default=False),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write sample and labels to a .csv, or a .json for Label Studio, and end.", show_default=False
+        ),
+    ] = None,
+    import_: Annotated[
+        Path | None,
+        typer.Option("--import", help="Add the labels in such a file, and end.", show_default=False),
+    ] = None,
+) -> None:
+    """The page on which people label a random sample, so that the report can correct the model's shares.
+
+    Each label is stored at once; Ctrl-C ends, and the same command goes on.
+    """
+    from hashtag_photos.review.exchange import check_file
+
+    if sum(each is not None for each in (plan, export, import_)) > 1:
+        raise UsageError("--plan, --export and --import exclude each other: one at a time")
+    if plan is not None or export is not None or import_ is not None:
+        ends = "--plan" if plan is not None else "--export" if export is not None else "--import"
+        for name, given, belongs in (
+            ("--sample", sample is not None, export is not None),
+            ("--coder", coder is not None, import_ is not None),
+            ("--settle", settle, False),
+            ("--port", port is not None, False),
+        ):
+            if given and not belongs:
+                raise UsageError(f"{name} says nothing with {ends}: leave it out")
+    for file in (export, import_):
+        if file is not None:
+            check_file(file, new=file is export)
+    folder = _existing(run)
+    model_key, label_set = _reviewed(folder, model, labels)
+    options = [*(("--model", model) if model else ()), *(("--labels", labels) if labels else ())]
+    if plan is not None:
+        _say_plan(folder, model_key, label_set, plan, options)
+    elif import_ is not None:
+        _import(folder, label_set, import_, coder, options)
+    elif export is not None:
+        _draw(folder, model_key, label_set, sample, options)
+        _export(folder, label_set, export, options)
+    else:
+        _label(folder, model_key, label_set, sample, coder, settle, port, options)
 
 
 @models_app.callback()
@@ -699,11 +778,230 @@ def _finish(folder: Run, model: str | None, labels: str | None) -> None:
         progress("summarize", 1, 1)
         progress("report", 0, None)
         page = write_report(folder, tally)
-    show(tally)
+    show(tally, shown_path(folder.location))
     tell(
         f"\nreport     {shown_path(page)}  (beside it tally.json, tally.csv, robustness.csv, coverage.csv, photos.csv)"
     )
     _say_next(folder, tally)
+
+
+# The review
+
+
+def _reviewed(folder: Run, model: str | None, labels: str | None) -> tuple[str, LabelSet]:
+    """The model's key and the label set that are asked for, or the run's own. Raises RunError without their scores."""
+    from hashtag_photos.labels import find_labels
+    from hashtag_photos.stages.classify import scores_path
+
+    model_key = _model_key(folder, model) if model else folder.asked.get("model_key")
+    asked = labels or folder.asked.get("labels")
+    label_set = (_known_labels(folder, asked) or find_labels(asked)) if asked else None
+    if model_key and label_set and folder.storage.exists(scores_path(model_key, label_set.key)):
+        return model_key, label_set
+    options = [*(("--model", model) if model else ()), *(("--labels", labels) if labels else ())]
+    raise RunError(
+        f"{folder.location}: its pictures are not classified{' by these' if options else ''} yet, and a sample is "
+        "drawn by what they are taken for; run the classify stage first: "
+        f"{_command('classify', folder.location, *options)}",
+        subject=folder.location,
+    )
+
+
+def _draw(folder: Run, model_key: str, labels: LabelSet, sample: int | None, options: list[str]) -> Frame:
+    """The sample, drawn or extended if it is asked for, with a line about it."""
+    from hashtag_photos.stages.sample import carried, draw_sample, read_sample
+    from hashtag_photos.stages.units import count_units
+
+    before = read_sample(folder, labels.question_key)
+    had = int(before.drawn.sum()) if before is not None else 0
+    frame = before if before is not None and (sample or 0) <= had else None
+    with bars() as progress:
+        progress("sample", 0, None)
+        if frame is None:
+            frame = draw_sample(folder, model_key, labels, sample or _SAMPLE)
+        units = count_units(folder, model_key, labels.key)
+        new = len(units.pictures) - int((carried(frame, units) >= 0).sum())
+    drawn = int(frame.drawn.sum())
+    more = f"{drawn - had:,} drawn now, " if had and drawn > had else ""
+    fewer = "; there are no more" if sample and drawn < sample and drawn == len(frame.sha256) else ""
+    tell(f"sample     {more}{drawn:,} of {many(len(frame.sha256), 'distinct picture')}{fewer}")
+    if new:
+        again = _command("review", folder.location, *options, "--sample", str(drawn + max(20, new // 10)))
+        tell(f"           {many(new, 'picture')} came since and can't be in it; to draw of these too: {again}")
+    return frame
+
+
+def _label(
+    folder: Run,
+    model_key: str,
+    labels: LabelSet,
+    sample: int | None,
+    coder: str | None,
+    settle: bool,
+    port: int | None,
+    options: list[str],
+) -> None:
+    """Serve the page until Ctrl-C, and say what came of it."""
+    from hashtag_photos.handlabels import HandLabels, coder_name
+    from hashtag_photos.review.server import serve
+    from hashtag_photos.review.session import Session
+
+    coder = coder_name(coder) if coder is not None else None
+    frame = _draw(folder, model_key, labels, sample, options)
+    session = Session(folder, model_key, labels)
+    if settle and not session.next(coder or "anybody", settle=True).total:
+        tell("settle     nothing to do: coders disagree on no picture")
+        return
+
+    def say(address: str) -> None:
+        tell(f"page       {address}")
+        tell("           for this machine alone; open it in a browser, and press Ctrl-C here when you are done")
+
+    serve(session, coder=coder, settle=settle, port=port or 0, ready=say)
+    verdicts = HandLabels(folder).verdicts(labels.question_key)
+    _say_labels(folder, model_key, labels, frame, verdicts, options)
+
+
+def _say_labels(
+    folder: Run,
+    model_key: str,
+    labels: LabelSet,
+    frame: Frame,
+    verdicts: Mapping[str, Verdict],
+    options: list[str],
+) -> None:
+    """How many labels there are, what they say of the shares so far, and what comes next."""
+    from hashtag_photos.labels import SKIP
+    from hashtag_photos.report import percent
+    from hashtag_photos.stages.correct import Evidence
+
+    drawn = set(frame.sha256[frame.drawn].tolist())
+    own = {sha256: verdict for sha256, verdict in verdicts.items() if verdict.sampled and sha256 in drawn}
+    coders = {coder for verdict in own.values() for coder in verdict.answers}
+    skipped = sum(set(verdict.answers.values()) == {SKIP} for verdict in own.values())
+    disputed = sum(verdict.disputed for verdict in own.values())
+    tell(
+        f"\nlabels     {len(own):,} of {many(len(drawn), 'picture')} drawn have a label, "
+        f"by {many(len(coders), 'coder')}{f'; {skipped:,} are skips' if skipped else ''}"
+    )
+    if len(verdicts) > len(own):
+        tell(f"           {many(len(verdicts) - len(own), 'picture')} labelled by hand beside, for agreement alone")
+    if disputed:
+        again = _command("review", folder.location, *options, "--settle")
+        tell(f"           coders disagree on {disputed:,}; to settle these: {again}")
+    evidence = Evidence.of(folder, model_key, labels) if own else None
+    if evidence is not None:
+        found = evidence.shares(verdicts)
+        if found.refused:
+            tell(f"corrected  {found.refused}")
+        width = max(len(name) for name in labels.class_names)
+        for place, (name, share) in enumerate(zip(labels.class_names, found.shares, strict=False)):
+            interval = f"{percent(share.low)} – {percent(share.high)}"
+            tell(f"{'' if place else 'corrected':<10} {name:<{width}}  {percent(share.value)} ({interval})")
+        for warning in found.warnings:
+            tell(f"           {warning}")
+    tell(f"next       {_command('report' if own else 'review', folder.location, *options)}")
+
+
+def _say_plan(folder: Run, model_key: str, labels: LabelSet, points: float, options: list[str]) -> None:
+    from hashtag_photos.handlabels import HandLabels
+    from hashtag_photos.stages.correct import Evidence
+    from hashtag_photos.stages.sample import plan_labels
+
+    plan = plan_labels(folder, model_key, labels, points)
+    verdicts = HandLabels(folder).verdicts(labels.question_key)
+    evidence = Evidence.of(folder, model_key, labels) if plan.labelled else None
+    found = evidence.shares(verdicts).shares if evidence is not None else ()
+    width = max((50 * (share.high - share.low) for share in found), default=None)
+    needed = min(plan.needed, plan.pictures)
+    takes = (
+        f"takes labels of all {many(plan.pictures, 'distinct picture')}"
+        if needed == plan.pictures
+        else f"needs about {many(needed, 'label')} in all"
+    )
+    have = f"you have {plan.labelled:,}" if plan.labelled else "you have none"
+    tell(
+        f"±{points:g} points for every class {takes}; {have}{f', for ±{width:.1f} points' if width is not None else ''}"
+    )
+    if not plan.labelled:
+        tell("that is by what the model says; ask again after 50 labels, which tell how often it errs")
+    review = ("review", folder.location, *options)
+    if plan.drawn < needed:
+        what = "draw them" if not plan.drawn else f"{plan.drawn:,} are drawn: draw {needed - plan.drawn:,} more"
+        tell(f"next       {what}: {_command(*review, '--sample', str(needed))}")
+    elif plan.labelled < needed:
+        tell(f"next       {plan.drawn:,} are drawn: label {needed - plan.labelled:,} more: {_command(*review)}")
+    elif width is None or width <= points:
+        tell(f"next       that is enough: {_command('report', folder.location, *options)}")
+    elif any(verdict.disputed for verdict in verdicts.values()):
+        tell(f"next       what is left is what coders disagree on; to settle it: {_command(*review, '--settle')}")
+    elif plan.drawn < plan.pictures:
+        more = min(plan.pictures, max(plan.drawn + 1, round(plan.labelled * (width / points) ** 2)))
+        tell(f"next       it came out wider than that; draw more: {_command(*review, '--sample', str(more))}")
+    else:
+        tell(
+            "next       no more can be had: what is left are skipped pictures, and those that one coder alone has seen"
+        )
+
+
+def _export(folder: Run, labels: LabelSet, file: Path, options: list[str]) -> None:
+    from hashtag_photos.labels import SKIP
+    from hashtag_photos.review.exchange import export_labels, label_studio_config
+
+    done = export_labels(folder, labels, file)
+    others = f", {done.pictures - done.drawn:,} others that somebody labelled" if done.pictures > done.drawn else ""
+    tell(
+        f"export     {shown_path(str(file))}: {many(done.drawn, 'picture')} drawn{others}, {many(done.labels, 'label')}"
+    )
+    if done.labels:
+        tell("           whoever opens it sees these labels: coders are blind to each other on the page alone")
+    if file.suffix.lower() == ".json":
+        tell("\nlabelling interface to paste into a Label Studio project:\n")
+        tell(label_studio_config(labels))
+        if folder.storage.local is not None:
+            tell(
+                "\nstart Label Studio with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
+                f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={shlex.quote(str(folder.storage.local))}, and add "
+                f"{shlex.quote(str(folder.storage.local / 'images'))} to the project as source storage of local files"
+            )
+        tell("\nnext       import the file there, label, export as JSON, then:")
+    else:
+        choices = ", ".join((*labels.class_names, SKIP))
+        tell(f"next       fill in the columns label ({choices}) and coder, then:")
+    back = f"labelled{file.suffix.lower()}" if file.suffix.lower() == ".json" else str(file)
+    tell(f"           {_command('review', folder.location, *options, '--import', back)}")
+
+
+def _import(folder: Run, labels: LabelSet, file: Path, coder: str | None, options: list[str]) -> None:
+    from hashtag_photos.review.exchange import import_labels
+
+    done = import_labels(folder, labels, file, coder=coder)
+    beside = [
+        f"{count:,} {what}"
+        for count, what in (
+            (done.had, "had already"),
+            (done.older, "older than what the same coder said since"),
+            (done.empty, "without an answer"),
+            (len(done.refused), "refused"),
+        )
+        if count
+    ]
+    tell(f"import     {'; '.join([_taken(done), *beside])}")
+    for each in done.refused[:_MOST_REFUSED]:
+        tell(f"refused    {each.where} {each.reason}")
+    if len(done.refused) > _MOST_REFUSED:
+        tell(f"           and {len(done.refused) - _MOST_REFUSED:,} more")
+    if done.taken > done.drawn:
+        tell("           labels by hand count for agreement alone: those of the drawn sample correct the shares")
+    if done.refused and not (done.taken or done.had):
+        raise UsageError(f"{file}: nothing in it could be taken", subject=file)
+    tell(f"next       {_command('report', folder.location, *options)}")
+
+
+def _taken(done: Imported) -> str:
+    if not done.taken:
+        return nothing_or(0, "new label")
+    return f"{many(done.taken, 'new label')}, {done.drawn:,} of the sample, {done.taken - done.drawn:,} by hand"
 
 
 # What is shown
