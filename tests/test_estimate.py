@@ -143,6 +143,23 @@ def test_a_class_without_an_error_still_has_an_interval() -> None:
         assert share.high - share.low > 0.01
 
 
+@pytest.mark.parametrize("n", [60, 100, 300])
+def test_a_sure_model_that_was_never_wrong_may_be_wrong_of_others(n: int) -> None:
+    """By the rule of three, up to 3 in n of them: the interval of a class that would be theirs reaches about that far."""
+    truth = np.arange(3000) % 2
+    labelled = np.arange(n)
+    found = corrected(
+        strata=truth,
+        weights=np.ones(3000),
+        predictions=np.eye(2)[truth],
+        labelled=labelled,
+        labels=np.eye(2)[truth[labelled]],
+    )
+    reach = found.shares[0].high - found.shares[0].value
+    assert found.shares[0].value == pytest.approx(0.5, abs=1e-9)
+    assert reach == pytest.approx(3 / n, rel=0.2)
+
+
 def test_fewer_than_fifty_labels_leave_the_scores_out() -> None:
     given = drawn(7, n=40)["given"]
     found = corrected(**given)

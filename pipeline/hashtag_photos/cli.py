@@ -300,7 +300,7 @@ def summarize(run: RunArgument, model: AskedModel = None, labels: AskedLabels = 
         progress("summarize", 0, None)
         tally = _tally(folder, model, labels)
     show(tally, shown_path(folder.location))
-    tell(f"\n{_report_place(folder, tally)}/tally.json, tally.csv, robustness.csv, coverage.csv, photos.csv")
+    tell(f"\n{_report_place(folder, tally)}/tally.json, numbers.csv, tally.csv, robustness.csv, coverage.csv, photos.csv")
 
 
 @app.command()
@@ -745,7 +745,7 @@ def _classify(folder: Run, classifier: Classifier, progress: Progress) -> Classi
     new = many(done.new, "new image")
     if not done.new:
         new = f"no picture read, {many(done.images, 'image')} scored" if done.scored else nothing_or(0, "new image")
-    tell(f"classify   {new}, {done.images:,} in all{unreadable}")
+    tell(f"classify   {new}, {done.images:,} in all: {many(done.pictures, 'distinct picture')}{unreadable}")
     for note in done.notes:
         tell(f"           {note}")
     return done
@@ -780,7 +780,7 @@ def _finish(folder: Run, model: str | None, labels: str | None) -> None:
         page = write_report(folder, tally)
     show(tally, shown_path(folder.location))
     tell(
-        f"\nreport     {shown_path(page)}  (beside it tally.json, tally.csv, robustness.csv, coverage.csv, photos.csv)"
+        f"\nreport     {shown_path(page)}  (beside it tally.json, numbers.csv, tally.csv, coverage.csv, photos.csv)"
     )
     _say_next(folder, tally)
 

@@ -5,22 +5,23 @@ their vectors don't speak against it. How far vectors may be apart is measured a
 images of the same run and model: models differ in it (0.2 to 0.8 is a usual cosine of two unrelated images).
 
 Images that are alike make no chain. A group is a star: a centre, the image with most others alike, and images that are
-each alike to the centre. (Greedy star clustering: Aslam, Pelekhov and Rus 2004, doi:10.7155/jgaa.00084.) Single
+each alike to the centre. (Greedy star clustering: Aslam, Pelekhov and Rus 2004, J. Graph Algorithms Appl. 8:95.) Single
 linkage, where each need only be alike to some other one, glues a corpus together as it grows: with n images, n^2 pairs
 can be wrong.
 
-Up to `EXACT` images all pairs are looked at. Of more, pairs are found by sorting: in each of `TABLES` tables all
-windows by some of the bits of their hash, drawn from those that edits move least, each compared with those next to it
+Up to `EXACT` images all pairs are looked at. Of more, pairs are found by sorting: in each of 16 tables all windows by
+some of the bits of their hash, drawn from those that edits move least, each compared with those next to it
 (locality-sensitive hashing: Indyk and Motwani 1998). A pair has a chance in each table, for each pair of its windows.
-Whole pictures are joined first, then all windows of the centres are compared, and those that stay: in each turn the
-images of a centre that is joined to another are held against the new centre itself, and stand alone again if they are
-not alike. So no group is wider than a star.
+First those are joined that are all but the same, then what stands is compared by all windows, in turns: the images of a
+centre that is joined to another are held against the new centre itself, and stand alone again if they are not alike. So
+no group is wider than a star.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,18 +53,24 @@ _ENOUGH = 50  # pairs to measure it by
 _SAMPLED = 4_096
 
 EXACT = 2_000
-TABLES = 16
-BESIDE = 32  # how many entries of one bucket each is compared with in a table
 _STABLE = 64  # bits of the first word, the lowest frequencies
 _COARSE = 16  # bits of it that may differ; of a pair within NEAR few have more
-_SIMPLE_TURNS, _SIMPLE_TABLES, _SIMPLE_BESIDE = (
-    2,
-    4,
-    8,
-)  # that look at whole pictures alone, and leave few of those that many posted
+_SIMPLE_TURNS = 2  # that look at whole pictures alone, all but the same, and leave few of those that many posted
 _TURNS = 8
 _FEW = 1_000  # a turn that joins less than one of so many is the last
 _BLOCK = 65_536  # pairs or entries at once: they stay in a core's cache
+
+
+@dataclass(frozen=True)
+class _Search:
+    """How pairs are looked for: in how many tables, each entry of a bucket beside how many, and with how many bits."""
+
+    tables: int = 16
+    beside: int = 32
+    near: int = NEAR
+
+
+_SIMPLE = _Search(tables=4, beside=8, near=12)
 
 
 def near_duplicates(
@@ -77,9 +84,9 @@ def near_duplicates(
     """Per image the index of its group's first image.
 
     `hashes` is (n, windows, 4), images.window_hashes as numbers; `shades` (n,), images.one_shade; `vectors` (n,
-    dimension), of length 1. An image whose
-    vector has values that are no numbers is a group of its own. The result depends on the order of the images only
-    where two could equally be the centre; it does not depend on `threads`.
+    dimension), of length 1. An image whose vector has values that are no numbers is a group of its own. The order of
+    the images decides only between two that could equally be a centre, and, of more than EXACT, which of many next to
+    each other are compared; `threads` decides nothing.
     """
     if not (
         len(hashes) == len(vectors) == len(shades)
@@ -185,30 +192,31 @@ def _alike_pairs(
         first, second = np.triu_indices(n, 1)
     else:
         hashes = corpus.hashes[images, :1] if simple else corpus.hashes[images]
-        tables, beside = (_SIMPLE_TABLES, _SIMPLE_BESIDE) if simple else (TABLES, BESIDE)
-        first, second = _neighbours(hashes, tables, beside, corpus.pool, progress)
+        search = _SIMPLE if simple else _Search()
+        first, second = _neighbours(hashes, search, corpus.pool, progress)
     first, second = images[first], images[second]
     alike = corpus.alike(first, second)
     return first[alike], second[alike]
 
 
 def _neighbours(
-    hashes: Hashes, tables: int, beside: int, pool: ThreadPoolExecutor, progress: Callable[[int, int], None] | None
+    hashes: Hashes, search: _Search, pool: ThreadPoolExecutor, progress: Callable[[int, int], None] | None
 ) -> tuple[Numbers, Numbers]:
     """Pairs of images with two windows within NEAR bits, as far as the tables find them."""
     n, windows, words = hashes.shape
     entries = hashes.reshape(n * windows, words)
     chance = np.random.default_rng(0)
-    drawn = [chance.permutation(np.arange(1, _STABLE)) for _ in range(tables)]  # the first bit, the mean, says nothing
+    # the first bit, the mean, says nothing
+    drawn = [chance.permutation(np.arange(1, _STABLE)) for _ in range(search.tables)]
     pairs: Numbers = np.empty(0, dtype=np.int64)
-    for done, found in enumerate(pool.map(lambda bits: _table(entries, windows, bits, beside), drawn), start=1):
+    for done, found in enumerate(pool.map(lambda bits: _table(entries, windows, bits, search), drawn), start=1):
         pairs = np.union1d(pairs, found)
         if progress:
-            progress(done, tables)
+            progress(done, search.tables)
     return np.divmod(pairs, n)
 
 
-def _table(entries: Hashes, windows: int, bits: Numbers, most: int) -> Numbers:
+def _table(entries: Hashes, windows: int, bits: Numbers, search: _Search) -> Numbers:
     """Pairs (the lower image times the number of images, plus the higher) of one table."""
     n = len(entries) // windows
     place = max(1, int(len(entries) - 1).bit_length())
@@ -229,7 +237,7 @@ def _table(entries: Hashes, windows: int, bits: Numbers, most: int) -> Numbers:
     found = []
     for begin in range(0, len(keys), _BLOCK):
         at = np.arange(begin, min(begin + _BLOCK, len(keys)))
-        for beside in range(1, most + 1):
+        for beside in range(1, search.beside + 1):
             at = at[: np.searchsorted(at, len(keys) - beside)]
             at = at[keys[at] == keys[at + beside]]
             if not len(at):
@@ -237,7 +245,7 @@ def _table(entries: Hashes, windows: int, bits: Numbers, most: int) -> Numbers:
             near = at[np.bitwise_count(coarse[at] ^ coarse[at + beside]) <= _COARSE]
             near = near[image[near] != image[near + beside]]
             one, other = entry[near], entry[near + beside]
-            near = np.bitwise_count(entries[one] ^ entries[other]).sum(axis=1) <= NEAR
+            near = np.bitwise_count(entries[one] ^ entries[other]).sum(axis=1) <= search.near
             one, other = one[near] // windows, other[near] // windows
             found.append(np.minimum(one, other) * n + np.maximum(one, other))
     return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)

@@ -51,6 +51,9 @@ FEWEST = 20  # fewer labels than this give no interval
 #: a stratum's variance is shrunk to what the predictions say, as if of PRIOR further labels, known as well as if of
 #: PRIOR_DEGREES more: without that, strata of few labels without an error would seem to have none. Both by simulation.
 PRIOR, PRIOR_DEGREES = 0.75, 6
+#: predictions that were never wrong in n labels are taken to be wrong in as many of n: the rule of three (Hanley and
+#: Lippman-Hand 1983, "If nothing goes wrong, is everything all right?", JAMA 249)
+FEWEST_ERRORS = 3.0
 FEWEST_EFFECTIVE = 15.0  # labels that are worth fewer than this many equally weighted ones give no interval
 FEW_OF_A_CLASS = 2  # a class, or anything but it, that was seen fewer times among the labels: warned of
 UNSEEN_WARNED, UNSEEN_REFUSED = 0.01, 0.1  # share of the weight in strata without any label
@@ -295,6 +298,12 @@ class _Sample:
             x = centred[at] * np.sqrt(0.5 + 0.5 * heavy / heavy.mean())[:, None]
             expected = np.diag(prior[h]) - np.outer(prior[h], prior[h])
             found.append((x.T @ x + PRIOR * expected) / (len(at) - 1 + PRIOR))
+        mean = prior.mean(axis=0)
+        mixed = np.diag(mean) - np.outer(mean, mean)
+        errors = sum(len(at) * each.trace() for at, each in zip(self.within, found, strict=True)) / 2
+        missing = max(0.0, FEWEST_ERRORS - errors) / len(off)
+        if missing > 0 and mixed.trace() > 0:
+            found = [each + 2 * missing * mixed / mixed.trace() for each in found]
         return found
 
     def _centred(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

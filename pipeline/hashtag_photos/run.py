@@ -9,8 +9,11 @@
       photos/part-*.parquet       one row per attachment and attempt
       images/ab/abcd….jpg         the bytes as served, named by sha256
       embeddings/<model>/part-*.parquet
+      duplicates/<model>.parquet  which images are the same picture
       scores/<model>/<labels>.parquet, <labels>-robustness.parquet
-      report/                     report.html, tally.json, tally.csv, robustness.csv, coverage.csv, photos.csv
+      sample/<question>.parquet   which pictures people are to look at
+      labels.csv                  what people said of them
+      report/                     report.html, tally.json, numbers.csv, tally.csv, coverage.csv, photos.csv…
 
 Making a Run touches nothing: the folder appears with the first thing written. "Done" is a key that stands in a table.
 It knows the folder's layout, and nothing of how a row comes about.
