@@ -145,7 +145,7 @@ def test_a_class_without_an_error_still_has_an_interval() -> None:
 
 @pytest.mark.parametrize("n", [60, 100, 300])
 def test_a_sure_model_that_was_never_wrong_may_be_wrong_of_others(n: int) -> None:
-    """By the rule of three, up to 3 in n of them: the interval of a class that would be theirs reaches about that far."""
+    """By the rule of three, up to 3 in n of them: intervals reach about that far."""
     truth = np.arange(3000) % 2
     labelled = np.arange(n)
     found = corrected(

@@ -13,13 +13,13 @@ import hashtag_photos as hp
 PACKAGE = REPOSITORY / "pipeline/hashtag_photos"
 #: each floor may import from itself and from those before it
 FLOORS = [
-    {"errors", "records", "estimate", "agreement", "sampling", "duplicates", "manners"},
+    {"errors", "words", "records", "estimate", "agreement", "sampling", "duplicates", "manners"},
     {"storage", "models", "weights", "tables"},
     {"run", "http", "images", "pixels", "labels", "handlabels", "clip"},
     {"sources"},
     {"stages"},
     {"report", "review"},
-    {"terminal", "cli"},
+    {"terminal", "reviewing", "cli"},
 ]
 
 

@@ -6,12 +6,9 @@ imports are inside the commands, so that --help is there at once.
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -19,15 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from hashtag_photos.errors import HashtagPhotosError, RunConflictError, RunError, SourceError, UsageError
-from hashtag_photos.terminal import bars, many, nothing_or, reasons, show, shown_path, tell
+from hashtag_photos.terminal import bars, by_make, command, nothing_or, reasons, show, shown_path, tell
+from hashtag_photos.words import many
 
 if TYPE_CHECKING:
-    from hashtag_photos.handlabels import Verdict
     from hashtag_photos.labels import LabelSet
     from hashtag_photos.models import ModelSpec
-    from hashtag_photos.review.exchange import Imported
     from hashtag_photos.run import Run
-    from hashtag_photos.sampling import Frame
     from hashtag_photos.sources import Source
     from hashtag_photos.stages import Progress
     from hashtag_photos.stages.classify import Classified, Classifier
@@ -35,8 +30,6 @@ if TYPE_CHECKING:
     from hashtag_photos.stages.download import Downloaded
     from hashtag_photos.stages.tally import Tally
 
-_SAMPLE = 200  # pictures that are drawn at first
-_MOST_REFUSED = 20  # of a file's rows that are shown
 
 app = typer.Typer(
     name="hashtag-photos",
@@ -289,7 +282,7 @@ def classify(
     _check_device(device)
     with bars() as progress:
         _classify(folder, classifier, progress)
-    tell(f"next: {_command('report', folder.location, *_question_options(folder, classifier, model, labels))}")
+    tell(f"next: {command('report', folder.location, *_question_options(folder, classifier, model, labels))}")
 
 
 @app.command()
@@ -300,7 +293,9 @@ def summarize(run: RunArgument, model: AskedModel = None, labels: AskedLabels = 
         progress("summarize", 0, None)
         tally = _tally(folder, model, labels)
     show(tally, shown_path(folder.location))
-    tell(f"\n{_report_place(folder, tally)}/tally.json, numbers.csv, tally.csv, robustness.csv, coverage.csv, photos.csv")
+    tell(
+        f"\n{_report_place(folder, tally)}/tally.json, numbers.csv, tally.csv, robustness.csv, coverage.csv, photos.csv"
+    )
 
 
 @app.command()
@@ -317,9 +312,7 @@ def review(
     labels: AskedLabels = None,
     sample: Annotated[
         int | None,
-        typer.Option(
-            help=f"Pictures to draw in all. Default: {_SAMPLE}, or as drawn before.", show_default=False, min=1
-        ),
+        typer.Option(help="Pictures to draw in all. Default: 200, or as drawn before.", show_default=False, min=1),
     ] = None,
     coder: Annotated[
         str | None,
@@ -348,6 +341,7 @@ def review(
 
     Each label is stored at once; Ctrl-C ends, and the same command goes on.
     """
+    from hashtag_photos import reviewing
     from hashtag_photos.review.exchange import check_file
 
     if sum(each is not None for each in (plan, export, import_)) > 1:
@@ -369,14 +363,14 @@ def review(
     model_key, label_set = _reviewed(folder, model, labels)
     options = [*(("--model", model) if model else ()), *(("--labels", labels) if labels else ())]
     if plan is not None:
-        _say_plan(folder, model_key, label_set, plan, options)
+        reviewing.say_plan(folder, model_key, label_set, plan, options)
     elif import_ is not None:
-        _import(folder, label_set, import_, coder, options)
+        reviewing.take(folder, label_set, import_, coder, options)
     elif export is not None:
-        _draw(folder, model_key, label_set, sample, options)
-        _export(folder, label_set, export, options)
+        reviewing.draw(folder, model_key, label_set, sample, options)
+        reviewing.export(folder, label_set, export, options)
     else:
-        _label(folder, model_key, label_set, sample, coder, settle, port, options)
+        reviewing.label(folder, model_key, label_set, sample, coder, settle, port, options)
 
 
 @models_app.callback()
@@ -391,12 +385,12 @@ def list_models(context: typer.Context) -> None:
         is_, weights = spec.architecture if spec.weights else "bundled", find_weights(spec)
         tell(f"{name:<10} {is_}, {_millions(spec)}, weights of {_bytes(spec)}, {spec.licence}. {spec.notes}")
         if weights is None:
-            tell(f"{'':<10} not on this machine; to bring it: {_command('models', 'fetch', name)}\n")
+            tell(f"{'':<10} not on this machine; to bring it: {command('models', 'fetch', name)}\n")
         else:
             commit = f", commit {weights.commit}" if weights.commit else ""
             tell(f"{'':<10} on this machine: {shown_path(str(weights.path))}{commit}\n")
     tell("Any OpenCLIP name, hf-hub:org/repo and local-dir:/path are models too.")
-    tell(f"What they cost here, measured in seconds: {_command('models', 'measure')}")
+    tell(f"What they cost here, measured in seconds: {command('models', 'measure')}")
 
 
 @models_app.command("measure")
@@ -445,7 +439,7 @@ def fetch_model(
     tell(f"sha256     {weights.sha256}")
     tell(f"commit     {weights.commit or 'unknown'}")
     if to is not None:
-        tell(f"next       carry {to} over; there: {_command('run', '--model', f'local-dir:{to}')}")
+        tell(f"next       carry {to} over; there: {command('run', '--model', f'local-dir:{to}')}")
 
 
 def main() -> NoReturn:
@@ -673,7 +667,7 @@ def _existing(location: str) -> Run:
 
     folder = Run(location)
     if not folder.exists:
-        raise RunError(f"{location}: there is no run here; start one with: {_command('run', '--run', location)}")
+        raise RunError(f"{location}: there is no run here; start one with: {command('run', '--run', location)}")
     return folder
 
 
@@ -779,9 +773,7 @@ def _finish(folder: Run, model: str | None, labels: str | None) -> None:
         progress("report", 0, None)
         page = write_report(folder, tally)
     show(tally, shown_path(folder.location))
-    tell(
-        f"\nreport     {shown_path(page)}  (beside it tally.json, numbers.csv, tally.csv, coverage.csv, photos.csv)"
-    )
+    tell(f"\nreport     {shown_path(page)}  (beside it tally.json, numbers.csv, tally.csv, coverage.csv, photos.csv)")
     _say_next(folder, tally)
 
 
@@ -802,206 +794,9 @@ def _reviewed(folder: Run, model: str | None, labels: str | None) -> tuple[str, 
     raise RunError(
         f"{folder.location}: its pictures are not classified{' by these' if options else ''} yet, and a sample is "
         "drawn by what they are taken for; run the classify stage first: "
-        f"{_command('classify', folder.location, *options)}",
+        f"{command('classify', folder.location, *options)}",
         subject=folder.location,
     )
-
-
-def _draw(folder: Run, model_key: str, labels: LabelSet, sample: int | None, options: list[str]) -> Frame:
-    """The sample, drawn or extended if it is asked for, with a line about it."""
-    from hashtag_photos.stages.sample import carried, draw_sample, read_sample
-    from hashtag_photos.stages.units import count_units
-
-    before = read_sample(folder, labels.question_key)
-    had = int(before.drawn.sum()) if before is not None else 0
-    frame = before if before is not None and (sample or 0) <= had else None
-    with bars() as progress:
-        progress("sample", 0, None)
-        if frame is None:
-            frame = draw_sample(folder, model_key, labels, sample or _SAMPLE)
-        units = count_units(folder, model_key, labels.key)
-        new = len(units.pictures) - int((carried(frame, units) >= 0).sum())
-    drawn = int(frame.drawn.sum())
-    more = f"{drawn - had:,} drawn now, " if had and drawn > had else ""
-    fewer = "; there are no more" if sample and drawn < sample and drawn == len(frame.sha256) else ""
-    tell(f"sample     {more}{drawn:,} of {many(len(frame.sha256), 'distinct picture')}{fewer}")
-    if new:
-        again = _command("review", folder.location, *options, "--sample", str(drawn + max(20, new // 10)))
-        tell(f"           {many(new, 'picture')} came since and can't be in it; to draw of these too: {again}")
-    return frame
-
-
-def _label(
-    folder: Run,
-    model_key: str,
-    labels: LabelSet,
-    sample: int | None,
-    coder: str | None,
-    settle: bool,
-    port: int | None,
-    options: list[str],
-) -> None:
-    """Serve the page until Ctrl-C, and say what came of it."""
-    from hashtag_photos.handlabels import HandLabels, coder_name
-    from hashtag_photos.review.server import serve
-    from hashtag_photos.review.session import Session
-
-    coder = coder_name(coder) if coder is not None else None
-    frame = _draw(folder, model_key, labels, sample, options)
-    session = Session(folder, model_key, labels)
-    if settle and not session.next(coder or "anybody", settle=True).total:
-        tell("settle     nothing to do: coders disagree on no picture")
-        return
-
-    def say(address: str) -> None:
-        tell(f"page       {address}")
-        tell("           for this machine alone; open it in a browser, and press Ctrl-C here when you are done")
-
-    serve(session, coder=coder, settle=settle, port=port or 0, ready=say)
-    verdicts = HandLabels(folder).verdicts(labels.question_key)
-    _say_labels(folder, model_key, labels, frame, verdicts, options)
-
-
-def _say_labels(
-    folder: Run,
-    model_key: str,
-    labels: LabelSet,
-    frame: Frame,
-    verdicts: Mapping[str, Verdict],
-    options: list[str],
-) -> None:
-    """How many labels there are, what they say of the shares so far, and what comes next."""
-    from hashtag_photos.labels import SKIP
-    from hashtag_photos.report import percent
-    from hashtag_photos.stages.correct import Evidence
-
-    drawn = set(frame.sha256[frame.drawn].tolist())
-    own = {sha256: verdict for sha256, verdict in verdicts.items() if verdict.sampled and sha256 in drawn}
-    coders = {coder for verdict in own.values() for coder in verdict.answers}
-    skipped = sum(set(verdict.answers.values()) == {SKIP} for verdict in own.values())
-    disputed = sum(verdict.disputed for verdict in own.values())
-    tell(
-        f"\nlabels     {len(own):,} of {many(len(drawn), 'picture')} drawn have a label, "
-        f"by {many(len(coders), 'coder')}{f'; {skipped:,} are skips' if skipped else ''}"
-    )
-    if len(verdicts) > len(own):
-        tell(f"           {many(len(verdicts) - len(own), 'picture')} labelled by hand beside, for agreement alone")
-    if disputed:
-        again = _command("review", folder.location, *options, "--settle")
-        tell(f"           coders disagree on {disputed:,}; to settle these: {again}")
-    evidence = Evidence.of(folder, model_key, labels) if own else None
-    if evidence is not None:
-        found = evidence.shares(verdicts)
-        if found.refused:
-            tell(f"corrected  {found.refused}")
-        width = max(len(name) for name in labels.class_names)
-        for place, (name, share) in enumerate(zip(labels.class_names, found.shares, strict=False)):
-            interval = f"{percent(share.low)} – {percent(share.high)}"
-            tell(f"{'' if place else 'corrected':<10} {name:<{width}}  {percent(share.value)} ({interval})")
-        for warning in found.warnings:
-            tell(f"           {warning}")
-    tell(f"next       {_command('report' if own else 'review', folder.location, *options)}")
-
-
-def _say_plan(folder: Run, model_key: str, labels: LabelSet, points: float, options: list[str]) -> None:
-    from hashtag_photos.handlabels import HandLabels
-    from hashtag_photos.stages.correct import Evidence
-    from hashtag_photos.stages.sample import plan_labels
-
-    plan = plan_labels(folder, model_key, labels, points)
-    verdicts = HandLabels(folder).verdicts(labels.question_key)
-    evidence = Evidence.of(folder, model_key, labels) if plan.labelled else None
-    found = evidence.shares(verdicts).shares if evidence is not None else ()
-    width = max((50 * (share.high - share.low) for share in found), default=None)
-    needed = min(plan.needed, plan.pictures)
-    takes = (
-        f"takes labels of all {many(plan.pictures, 'distinct picture')}"
-        if needed == plan.pictures
-        else f"needs about {many(needed, 'label')} in all"
-    )
-    have = f"you have {plan.labelled:,}" if plan.labelled else "you have none"
-    tell(
-        f"±{points:g} points for every class {takes}; {have}{f', for ±{width:.1f} points' if width is not None else ''}"
-    )
-    if not plan.labelled:
-        tell("that is by what the model says; ask again after 50 labels, which tell how often it errs")
-    review = ("review", folder.location, *options)
-    if plan.drawn < needed:
-        what = "draw them" if not plan.drawn else f"{plan.drawn:,} are drawn: draw {needed - plan.drawn:,} more"
-        tell(f"next       {what}: {_command(*review, '--sample', str(needed))}")
-    elif plan.labelled < needed:
-        tell(f"next       {plan.drawn:,} are drawn: label {needed - plan.labelled:,} more: {_command(*review)}")
-    elif width is None or width <= points:
-        tell(f"next       that is enough: {_command('report', folder.location, *options)}")
-    elif any(verdict.disputed for verdict in verdicts.values()):
-        tell(f"next       what is left is what coders disagree on; to settle it: {_command(*review, '--settle')}")
-    elif plan.drawn < plan.pictures:
-        more = min(plan.pictures, max(plan.drawn + 1, round(plan.labelled * (width / points) ** 2)))
-        tell(f"next       it came out wider than that; draw more: {_command(*review, '--sample', str(more))}")
-    else:
-        tell(
-            "next       no more can be had: what is left are skipped pictures, and those that one coder alone has seen"
-        )
-
-
-def _export(folder: Run, labels: LabelSet, file: Path, options: list[str]) -> None:
-    from hashtag_photos.labels import SKIP
-    from hashtag_photos.review.exchange import export_labels, label_studio_config
-
-    done = export_labels(folder, labels, file)
-    others = f", {done.pictures - done.drawn:,} others that somebody labelled" if done.pictures > done.drawn else ""
-    tell(
-        f"export     {shown_path(str(file))}: {many(done.drawn, 'picture')} drawn{others}, {many(done.labels, 'label')}"
-    )
-    if done.labels:
-        tell("           whoever opens it sees these labels: coders are blind to each other on the page alone")
-    if file.suffix.lower() == ".json":
-        tell("\nlabelling interface to paste into a Label Studio project:\n")
-        tell(label_studio_config(labels))
-        if folder.storage.local is not None:
-            tell(
-                "\nstart Label Studio with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
-                f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={shlex.quote(str(folder.storage.local))}, and add "
-                f"{shlex.quote(str(folder.storage.local / 'images'))} to the project as source storage of local files"
-            )
-        tell("\nnext       import the file there, label, export as JSON, then:")
-    else:
-        choices = ", ".join((*labels.class_names, SKIP))
-        tell(f"next       fill in the columns label ({choices}) and coder, then:")
-    back = f"labelled{file.suffix.lower()}" if file.suffix.lower() == ".json" else str(file)
-    tell(f"           {_command('review', folder.location, *options, '--import', back)}")
-
-
-def _import(folder: Run, labels: LabelSet, file: Path, coder: str | None, options: list[str]) -> None:
-    from hashtag_photos.review.exchange import import_labels
-
-    done = import_labels(folder, labels, file, coder=coder)
-    beside = [
-        f"{count:,} {what}"
-        for count, what in (
-            (done.had, "had already"),
-            (done.older, "older than what the same coder said since"),
-            (done.empty, "without an answer"),
-            (len(done.refused), "refused"),
-        )
-        if count
-    ]
-    tell(f"import     {'; '.join([_taken(done), *beside])}")
-    for each in done.refused[:_MOST_REFUSED]:
-        tell(f"refused    {each.where} {each.reason}")
-    if len(done.refused) > _MOST_REFUSED:
-        tell(f"           and {len(done.refused) - _MOST_REFUSED:,} more")
-    if done.taken > done.drawn:
-        tell("           labels by hand count for agreement alone: those of the drawn sample correct the shares")
-    if done.refused and not (done.taken or done.had):
-        raise UsageError(f"{file}: nothing in it could be taken", subject=file)
-    tell(f"next       {_command('report', folder.location, *options)}")
-
-
-def _taken(done: Imported) -> str:
-    if not done.taken:
-        return nothing_or(0, "new label")
-    return f"{many(done.taken, 'new label')}, {done.drawn:,} of the sample, {done.taken - done.drawn:,} by hand"
 
 
 # What is shown
@@ -1031,7 +826,7 @@ def _say_missing(folder: Run, done: Downloaded) -> None:
         tell("missing    " + reasons(missing))
     if done.temporary:
         tell(
-            f"to ask again for {done.temporary} that failed for now: {_command('download', folder.location, '--retry')}"
+            f"to ask again for {done.temporary} that failed for now: {command('download', folder.location, '--retry')}"
         )
 
 
@@ -1041,19 +836,19 @@ def _say_next(folder: Run, tally: Tally) -> None:
     missing = {name: count for name, count in tally.coverage.missing.items() if name in set(PhotoStatus)}
     temporary = sum(count for name, count in missing.items() if PhotoStatus(name).temporary)
     if temporary:
-        again = _command("run", "--run", folder.location, "--retry")
+        again = command("run", "--run", folder.location, "--retry")
         tell(f"next       {temporary} failed for now; to ask again: {again}")
     elif not tally.coverage.collected_completely:
         limits = [
             each["limit"] for each in folder.stages["collect"]["sources"] if each["limit"] and not each["complete"]
         ]
         more = ("--limit", str(2 * max(limits))) if limits else ()
-        tell(f"next       the posts are not all there; to go on: {_command('run', '--run', folder.location, *more)}")
+        tell(f"next       the posts are not all there; to go on: {command('run', '--run', folder.location, *more)}")
     elif [each["kind"] for each in folder.asked["sources"]] == ["sample"]:
-        own = "make classify POSTS=posts.jsonl" if _by_make() else _command("run", "--posts", "posts.jsonl")
+        own = "make classify POSTS=posts.jsonl" if by_make() else command("run", "--posts", "posts.jsonl")
         tell(f"next       look at the report; then a hashtag (README.md), or your own posts: {own}")
     else:
-        another = _command("classify", folder.location, "--ask", "indoors: a room", "outdoors: a street")
+        another = command("classify", folder.location, "--ask", "indoors: a room", "outdoors: a street")
         tell(f"next       look at pictures of each class before you publish; a second question: {another}")
 
 
@@ -1088,14 +883,3 @@ def _report_place(folder: Run, tally: Tally) -> str:
     from hashtag_photos.stages.summarize import report_folder
 
     return shown_path(f"{folder.location.rstrip('/')}/{report_folder(folder, tally.model_key, tally.labels_key)}")
-
-
-def _by_make() -> bool:
-    return "MAKELEVEL" in os.environ
-
-
-def _command(*words: str) -> str:
-    """This command as the user can type it."""
-    found, own = shutil.which("hashtag-photos"), Path(sys.argv[0])
-    on_path = not own.exists() or (found is not None and own.samefile(found))
-    return shlex.join(["hashtag-photos" if on_path else shown_path(str(own)), *words])

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hashtag_photos.words import many, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +47,7 @@ def show(tally: Tally, run: str = "RUN") -> None:
     """The table, and what there was and was not; `run` is how to type where the run is."""
     from rich.table import Table
 
-    from hashtag_photos.report import open_labels, percent
+    from hashtag_photos.report import open_labels
     from hashtag_photos.stages.coverage import most_missing
 
     tell(f"\n{tally.labels}, by {tally.model}")
@@ -145,8 +151,6 @@ def _by_source(tally: Tally) -> Table:
     """Images and shares of each class, a row for each source."""
     from rich.table import Table
 
-    from hashtag_photos.report import percent
-
     table = Table()
     table.add_column("images of")
     for each in tally.classes:
@@ -247,14 +251,21 @@ def nothing_or(count: int, noun: str) -> str:
     return many(count, noun) if count else f"nothing to do: 0 {noun}s"
 
 
-def many(count: int, noun: str) -> str:
-    """A count with its noun."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def shown_path(path: str) -> str:
     """A path as short as it can be typed from here."""
     if "://" in path:
         return path
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative
+
+
+def by_make() -> bool:
+    """Whether make started this process."""
+    return "MAKELEVEL" in os.environ
+
+
+def command(*words: str) -> str:
+    """This command as the user can type it."""
+    found, own = shutil.which("hashtag-photos"), Path(sys.argv[0])
+    on_path = not own.exists() or (found is not None and own.samefile(found))
+    return shlex.join(["hashtag-photos" if on_path else shown_path(str(own)), *words])

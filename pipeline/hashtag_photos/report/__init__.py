@@ -25,13 +25,14 @@ from hashtag_photos.run import Run
 from hashtag_photos.stages.caveats import PrecisionCheck, VariantTally, moved
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.coverage import NO_TIME, Coverage, CoverageOf, most_missing
-from hashtag_photos.stages.numbers import BOUND, CORRECTED, DIFFERENCE, RATIO, RAW, Number, many
+from hashtag_photos.stages.numbers import BOUND, CORRECTED, DIFFERENCE, RATIO, RAW, Number
 from hashtag_photos.stages.reviewed import Agreed
 from hashtag_photos.stages.score import ALL
 from hashtag_photos.stages.summarize import report_folder
 from hashtag_photos.stages.tally import ClassTally, Tally
 from hashtag_photos.stages.units import UNITS
 from hashtag_photos.tables import probability_column
+from hashtag_photos.words import many, percent
 
 PICTURES_PER_CLASS = 3
 MOST_MISSING = 10  # hosts, and days, where they are too many to be shown all
@@ -170,11 +171,6 @@ def render(
         style=Markup(style),  # ours, so that it stands as it is and its hash holds
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share for people."""
-    return "–" if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def points(change: float) -> str:

@@ -30,6 +30,7 @@ from hashtag_photos.estimate import (
 from hashtag_photos.labels import UNSURE
 from hashtag_photos.stages.units import ENGAGEMENT, IMAGES, PHOTOS, PICTURES, POSTS, Units
 from hashtag_photos.tables import as_csv
+from hashtag_photos.words import many
 
 RAW, CORRECTED, BOUND = "raw", "corrected", "bound"
 SHARE, DIFFERENCE, RATIO = "share", "difference", "ratio"
@@ -212,11 +213,6 @@ class _Whole:
         if label != UNSURE:
             return f"{verb} “{title}”"
         return f"{verb} {'pictures ' if self.unit in (POSTS, ENGAGEMENT) else ''}too close to call"
-
-
-def many(count: int, noun: str) -> str:
-    """A count with its noun."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _resting(labels: int) -> str:
