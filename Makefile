@@ -48,7 +48,7 @@ review: $(INSTALLED) ## the page to label pictures of RUN=runs/sample on
 	@$(BIN)/hashtag-photos review $(call quoted,$(or $(RUN),runs/sample))
 
 test: $(INSTALLED) ## the tests, but for the slow ones
-	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not network"
 
 lint: $(INSTALLED) ## ruff
 	$(BIN)/ruff check .
