@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs Debian's chromium for the tests of the labelling page, through this machine's own package sources, if it is
-# missing. Ends with 3 where that isn't possible: those tests are then skipped, and say so.
+# missing. Ends with 3 where that isn't possible: `make test` then skips those tests, and says so; CI fails.
 set -euo pipefail
 place=${CHROMIUM:-/usr/bin/chromium}
 if [ ! -x "$place" ]; then

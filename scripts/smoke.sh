@@ -41,4 +41,32 @@ assert (here / "models/tiny/open_clip_model.safetensors").is_file(), "the wheel 
 assert (here / "py.typed").is_file()
 assert here.is_relative_to(sys.prefix), here
 PYTHON
+"$place/venv/bin/python" - "$place/venv/bin/hashtag-photos" <<'PYTHON'
+import re
+import signal
+import subprocess
+import sys
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+with subprocess.Popen([sys.argv[1], "review", "runs/sample"], stdout=subprocess.PIPE, text=True) as review:
+    try:
+        addresses = (re.search(r"http://127\.0\.0\.1:\d+/", line) for line in review.stdout)
+        address = next(filter(None, addresses), None)
+        assert address, "smoke: review said no address"
+        for part in ("", "review.js", "review.css", "icon.svg"):
+            with urlopen(address[0] + part, timeout=30) as answer:
+                assert answer.status == 200 and answer.read(), part
+        try:
+            urlopen(address[0] + "api/hello", timeout=30)
+        except HTTPError as refused:
+            assert refused.code == 403, refused
+        else:
+            raise AssertionError("smoke: the page's data is open to everybody")
+        review.send_signal(signal.SIGINT)
+        said = review.communicate(timeout=60)[0]
+        assert review.returncode == 0 and "labels     0 of " in said, (review.returncode, said)
+    finally:
+        review.kill()
+PYTHON
 echo "smoke: the wheel works"

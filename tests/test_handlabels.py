@@ -108,11 +108,14 @@ def test_it_is_csv_that_a_spreadsheet_opens_and_runs_nothing_of(run: Run) -> Non
     ("wrong", "message"),
     [
         ({"coder": "  "}, "needs a name"),
-        ({"coder": "a\nb"}, "blanks around"),
+        ({"coder": "a\nb"}, "not as coder_name gives it"),
+        ({"coder": "Jose\u0301"}, "not as coder_name gives it"),
         ({"coder": "a\x07"}, "no name of a coder"),
         ({"coder": "a" * 101}, "at most 100"),
         ({"said": "Friendly"}, "no name of a class"),
         ({"at": AT.replace(tzinfo=None)}, "no time zone"),
+        ({"at": datetime.fromisoformat("9999-12-31T23:59:59-23:00")}, "in no year of UTC"),
+        ({"at": datetime.fromisoformat("0001-01-01T00:00:00+10:00")}, "in no year of UTC"),
         ({"round": 3}, "no round 3"),
         ({"sampled": "maybe"}, "neither drawn nor by_hand"),
         ({"question": ""}, "no key of a question"),
@@ -273,6 +276,49 @@ def test_a_full_disk_leaves_the_file_as_it_was(run: Run, monkeypatch: pytest.Mon
     assert len(rows(run)) == 2
 
 
+LIMITED = """
+import resource
+import sys
+from datetime import UTC, datetime
+from hashtag_photos.errors import StorageError
+from hashtag_photos.handlabels import HandLabel, HandLabels
+from hashtag_photos.run import Run
+store = HandLabels(Run(sys.argv[1]))
+size = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+try:
+    store.add(*(HandLabel(sha256=f"{number:064x}", label="friendly", coder="ben", at=datetime.now(UTC),
+                          question="q-1", round=1, sampled="drawn") for number in range(40)))
+except StorageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("room", [0, 30, 1_000, 100_000])
+@pytest.mark.parametrize("before", [0, 3])
+def test_of_many_labels_that_don_t_fit_none_is_stored(run: Run, room: int, before: int) -> None:
+    """The system writes as many bytes as there is room for, and refuses the rest."""
+    HandLabels(run).add(*map(label, range(before)))
+    content = file_of(run).read_bytes() if before else b""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(run.storage.local), str(len(content) + room)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    if room == 100_000:
+        assert (done.stdout, len(rows(run))) == ("", before + 40)
+        return
+    for words in ("labels.csv: can't be written: File too large", "answer again; this label was not stored"):
+        assert words in done.stdout
+    assert "--run" not in done.stdout
+    assert len(rows(run)) == before
+    assert (file_of(run).read_bytes() if file_of(run).exists() else b"") == content
+    HandLabels(run).add(label(9))
+    assert len(rows(run)) == before + 1
+
+
 def test_a_label_is_on_the_disk_before_add_returns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[tuple[str, int]] = []
     fsync = os.fsync
@@ -345,6 +391,7 @@ def edited(run: Run, change: str) -> bytes:
         "a time": text.replace("2026-11-22T10:00:00.123456+00:00", "22/11/2026").encode(),
         "a round": text.replace(",1,x,", ",one,x,").encode(),
         "a sha": text.replace(f"{2:064x}", "2").encode(),
+        "an impossible time": text.replace("2026-11-22T10:00:00.123456+00:00", "9999-12-31T23:59:59-23:00").encode(),
         "a number": text.replace(f"{2:064x}", "1.2E+63").encode(),
         "an open quote": text.replace('"ä, b"', '"ä, b').encode(),
         "a cell more": text.replace(",x,drawn", ",x,y,drawn").encode(),
@@ -384,6 +431,7 @@ def test_a_file_that_was_opened_elsewhere_and_saved_is_read_and_goes_on(run: Run
         ("no coder", r"line 3 can't be read: a coder needs a name"),
         ("another time", r"line 3 has 5 cells, not 8"),
         ("a time", r"line 2 can't be read: the time '22/11/2026' is none"),
+        ("an impossible time", r"line 2 can't be read: the time 9999-12-31 23:59:59-23:00 is in no year of UTC"),
         ("a round", r"line 3 can't be read: the round 'one' is none"),
         ("a sha", r"line 3 can't be read: '2' is no sha256"),
         ("a number", r"line 3 can't be read: '1.2E\+63' is no sha256"),
@@ -403,6 +451,13 @@ def test_a_damaged_file_is_said_by_line_and_left_as_it_is(run: Run, change: str,
         assert "mend that line, or bring the file back" in str(caught.value)
         assert "\n" not in str(caught.value)
     assert file_of(run).read_bytes() == content
+
+
+def test_a_name_that_was_saved_otherwise_is_the_same_coder(run: Run) -> None:
+    HandLabels(run).add(label(1, coder="Jos\xe9"))
+    text = file_of(run).read_text(encoding="utf-8")
+    file_of(run).write_text(text.replace("Jos\xe9", "Jose\u0301"), encoding="utf-8")
+    assert rows(run) == [label(1, coder="Jos\xe9")]
 
 
 def test_a_label_of_a_question_whose_classes_nobody_knows_is_taken(run: Run) -> None:

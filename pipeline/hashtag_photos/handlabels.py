@@ -18,22 +18,22 @@ which is taken off again in reading.
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 from filelock import FileLock, Timeout
 
 from hashtag_photos.errors import RunError, RunLockedError, StorageError, UsageError
 from hashtag_photos.labels import SKIP
 from hashtag_photos.run import Run
-from hashtag_photos.storage import storage_error
 
 LABELS = "labels.csv"
 DRAWN, BY_HAND = "drawn", "by_hand"
@@ -52,8 +52,8 @@ Classes = Callable[[str], Sequence[str] | None]
 
 
 def coder_name(text: str) -> str:
-    """A coder's name as it is stored: without blanks around it. Raises UsageError if it can't be one."""
-    name = " ".join(text.split())
+    """A coder's name as it is stored: NFC, and without blanks around it. Raises UsageError if it can't be one."""
+    name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name:
         raise UsageError("a coder needs a name, such as --coder anna", subject=text)
     if len(name) > _LONGEST_CODER or not name.isprintable():
@@ -62,6 +62,27 @@ def coder_name(text: str) -> str:
             subject=text,
         )
     return name
+
+
+def check_spelling(name: str, known: Iterable[str]) -> None:
+    """Raise UsageError if a coder's name differs from one that is known in capitals or in the width of letters alone.
+
+    Two spellings would be two coders, blind to each other, and count as two people.
+    """
+    names = set(known)
+    if name in names:
+        return
+    for other in sorted(names):
+        if _folded(other) == _folded(name):
+            raise UsageError(
+                f"{name!r} is written {other!r} in this run: whoever that is goes on by that name, and anybody else "
+                "needs another",
+                subject=name,
+            )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +104,13 @@ class HandLabel:
         if not _LABEL.fullmatch(self.label):
             raise UsageError(f"{self.label[:60]!r} is no name of a class", subject=self.label)
         if coder_name(self.coder) != self.coder:
-            raise UsageError(f"the coder {self.coder!r} has blanks around the name", subject=self.coder)
+            raise UsageError(f"the coder {self.coder!r} is not as coder_name gives it", subject=self.coder)
         if self.at.tzinfo is None:
             raise UsageError(f"the time {self.at} states no time zone", subject=self.at)
+        try:
+            self.at.astimezone(UTC)
+        except OverflowError:
+            raise UsageError(f"the time {self.at} is in no year of UTC", subject=self.at) from None
         if not _QUESTION.fullmatch(self.question):
             raise UsageError(f"{self.question[:60]!r} is no key of a question", subject=self.question)
         if self.round not in (BLIND, SETTLING):
@@ -139,7 +164,7 @@ class HandLabels:
             try:
                 _append(path, labels)
             except OSError as error:
-                raise storage_error(error, str(path)) from error
+                raise _not_stored(error, path) from error
             self._rows = [*before, *labels]
             self._seen, self._verdicts = _looks(path), {}
 
@@ -189,7 +214,7 @@ class HandLabels:
                 subject=self.run.location,
             ) from None
         except OSError as error:
-            raise storage_error(error, str(local)) from error
+            raise _not_stored(error, local / LABELS) from error
         try:
             yield local / LABELS
         finally:
@@ -232,22 +257,24 @@ def _looks(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise storage_error(error, str(path)) from error
+        raise StorageError(f"{path}: can't be read ({error.strerror})", subject=path) from error
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _append(path: Path, labels: Sequence[HandLabel]) -> None:
     """Rows at the end of the file, durable; what was cut short there goes. On an error the file is as before."""
     new = not path.exists()
-    with path.open("xb" if new else "r+b") as file:
-        whole, line_end = (0, b"") if new else _whole(file, path)
+    with path.open("xb" if new else "r+b", buffering=0) as file:  # what a buffer holds back is written by closing it
+        size, whole, line_end = (0, 0, b"") if new else _whole(file, path)
         rows = [[*COLUMNS]] if whole == 0 else []
         rows += map(_cells, labels)
+        left = memoryview(line_end + _lines(rows))
         try:
-            file.truncate(whole)
+            if whole < size:
+                file.truncate(whole)
             file.seek(whole)
-            file.write(line_end + _lines(rows))
-            file.flush()
+            while left:
+                left = left[file.write(left) :]
             os.fsync(file.fileno())
         except OSError:
             with suppress(OSError):
@@ -261,17 +288,22 @@ def _append(path: Path, labels: Sequence[HandLabel]) -> None:
             os.close(folder)
 
 
-def _whole(file: IO[bytes], path: Path) -> tuple[int, bytes]:
-    """How many bytes of the file are whole rows, and the line end that the last of them lacks."""
+def _whole(file: io.FileIO, path: Path) -> tuple[int, int, bytes]:
+    """How long the file is, how many of its bytes are whole rows, and the line end that the last of them lacks."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
-        return 0, b""
+        return 0, 0, b""
     file.seek(size - 1)
     if file.read(1) in b"\r\n":
-        return size, b""
+        return size, size, b""
     file.seek(0)
-    _, whole = _records(file.read(), str(path))
-    return whole, b"\n" if whole == size else b""
+    _, whole = _records(file.readall(), str(path))
+    return size, whole, b"\n" if whole == size else b""
+
+
+def _not_stored(error: OSError, path: Path) -> StorageError:
+    what = "the disk is full: free some space" if error.errno == errno.ENOSPC else f"can't be written: {error.strerror}"
+    return StorageError(f"{path}: {what}, and answer again; this label was not stored", subject=path)
 
 
 def _records(content: bytes, where: str) -> tuple[list[tuple[int, list[str]]], int]:
@@ -372,7 +404,7 @@ def _label(cells: Sequence[str], line: int, where: str, classes: Classes) -> Han
         row = HandLabel(
             sha256=sha256.strip(),
             label=label.strip(),
-            coder=unescaped(coder),
+            coder=coder_name(unescaped(coder)),
             at=datetime.fromisoformat(at.strip()),
             question=question.strip(),
             round=int(round_),

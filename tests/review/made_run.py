@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import hmac
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,12 @@ class Page:
     def port(self) -> int:
         return int(self.base.rpartition(":")[2])
 
+    @cached_property
+    def key(self) -> str:
+        """What opens the server, as the page makes it of the token and of what the server said at its start."""
+        start = json.loads(self.ask("GET", f"/api/proof?nonce={'0' * 64}", X_Review_Key=None)[2])["start"]
+        return hmac.new(self.token.encode(), f"page {start}".encode(), "sha256").hexdigest()
+
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """What it leaves behind: exit status, and what else it printed."""
         self.process.send_signal(number)
@@ -169,7 +177,9 @@ class Page:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str | None) -> tuple[int, dict[str, str], bytes]:
         """One request, as the page would make it but for these headers (None: leave it out)."""
-        sent: dict[str, str | None] = {"Host": f"127.0.0.1:{self.port}", "X-Review-Token": self.token}
+        sent: dict[str, str | None] = {"Host": f"127.0.0.1:{self.port}"}
+        if "X_Review_Key" not in headers:
+            sent["X-Review-Key"] = self.key
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if content is not None:
             sent |= {"Content-Type": "application/json", "Content-Length": str(len(content))}

@@ -520,3 +520,57 @@ def test_no_cell_of_the_csv_is_a_formula(run: Run, tmp_path: Path) -> None:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
     assert any("cmd|" in cell for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("time", "reason"),
+    [
+        ("9999-12-31T23:59:59-23:00", "is in no year of UTC"),
+        ("0001-01-01T00:00:00+10:00", "is in no year of UTC"),
+        ("9999-12-31", "is yet to come"),
+        ("{in 2 days}", "is yet to come"),
+    ],
+)
+def test_an_impossible_time_is_refused_with_its_line_and_the_others_are_taken(
+    run: Run, tmp_path: Path, time: str, reason: str
+) -> None:
+    time = time.replace("{in 2 days}", (datetime.now(UTC) + timedelta(days=2)).isoformat())
+    one, two = drawn(run)[:2]
+    text = f"sha256,label,coder,at\n{one},friendly,anna,{time}\n{two},friendly,anna,2014-04-22T10:00:00Z\n"
+    done = import_labels(run, LABELS, write(tmp_path / "in.csv", text))
+    assert counts(done) == (1, 0, 0, 0, 0, 1)
+    assert done.refused[0].where == "line 2"
+    assert reason in done.refused[0].reason
+    task = {"data": {"sha256": one}, "annotations": [{"result": [], "was_cancelled": True, "created_at": time}]}
+    again = import_labels(run, LABELS, write(tmp_path / "in.json", [task]), coder="anna")
+    assert [each.where for each in again.refused] == ["task 1, annotation 1"]
+
+
+def test_a_clock_that_is_ahead_makes_no_answer_older_than_it(run: Run, tmp_path: Path) -> None:
+    """As is a time without a zone, east of here."""
+    one = drawn(run)[0]
+    ahead = datetime.now(UTC) + timedelta(hours=9)
+    for said, at in (("friendly", ahead.replace(tzinfo=None)), ("neither", datetime.now(UTC) + timedelta(minutes=1))):
+        file = write(tmp_path / f"{said}.csv", f"sha256,label,coder,at\n{one},{said},anna,{at.isoformat()}\n")
+        assert counts(import_labels(run, LABELS, file)) == (1, 0, 0, 0, 0, 0)
+    assert [row.label for row in HandLabels(run).rows()] == ["friendly", "neither"]
+    assert all(row.at <= datetime.now(UTC) for row in HandLabels(run).rows())
+
+
+def test_what_a_file_calls_its_columns_does_nothing_to_the_terminal(run: Run, tmp_path: Path) -> None:
+    file = write(tmp_path / "in.csv", "\x1b]0;owned\x07,\x1b[2J,\u202eb\nx,y,z\n")
+    with pytest.raises(UsageError, match="needs a column label") as caught:
+        import_labels(run, LABELS, file)
+    assert str(caught.value).isprintable()
+    assert "]0;owned" in str(caught.value)
+
+
+def test_another_spelling_of_a_coder_is_refused_with_its_line(run: Run, tmp_path: Path) -> None:
+    one, two, three = drawn(run)[:3]
+    text = f"sha256,label,coder\n{one},friendly,Jose\u0301\n{two},friendly,Jos\xe9\n{three},friendly,JOS\xc9\n"
+    done = import_labels(run, LABELS, write(tmp_path / "in.csv", text))
+    assert (done.taken, [each.where for each in done.refused]) == (2, ["line 4"])
+    assert "'JOS\xc9' is written 'Jos\xe9' in this run" in done.refused[0].reason
+    assert {row.coder for row in HandLabels(run).rows()} == {"Jos\xe9"}
+    with pytest.raises(UsageError, match="is written 'Jos\xe9'"):
+        import_labels(run, LABELS, write(tmp_path / "by.csv", f"sha256,label\n{three},friendly\n"), coder="jos\xe9")

@@ -1,9 +1,14 @@
+import asyncio
+import hmac
 import io
 import json
+import os
 import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +17,10 @@ import pytest
 from filelock import FileLock
 from made_run import HOSTILE, LABELS, MODEL_KEY, SECRET, Page, Pages, make_run, order, stored
 from PIL import Image
+from starlette.responses import PlainTextResponse
 
 from hashtag_photos.errors import UsageError
-from hashtag_photos.review.server import serve
+from hashtag_photos.review.server import Guard, Proof, serve
 from hashtag_photos.review.session import Session
 from hashtag_photos.run import Run
 
@@ -78,16 +84,49 @@ def refused(page: Page, run: Run, **headers: str | None) -> None:
     assert stored(run) == []
 
 
-@pytest.mark.parametrize("token", [None, "", "x", "wrong-" * 8, "\xe9"])
-def test_without_the_token_every_route_is_refused(shared: tuple[Page, Run], token: str | None) -> None:
-    refused(*shared, X_Review_Token=token)
+@pytest.mark.parametrize("key", [None, "", "x", "0" * 64, "\xe9"])
+def test_without_the_key_every_route_is_refused(shared: tuple[Page, Run], key: str | None) -> None:
+    refused(*shared, X_Review_Key=key)
 
 
-def test_the_token_is_taken_from_its_header_alone(shared: tuple[Page, Run]) -> None:
+def test_the_key_is_taken_from_its_header_alone_and_the_token_is_none(shared: tuple[Page, Run]) -> None:
     page, run = shared
-    for path in (f"/api/hello?token={page.token}", f"/api/hello?x-review-token={page.token}"):
-        assert page.ask("GET", path, X_Review_Token=None)[0] == 403
-    refused(page, run, X_Review_Token=None, Cookie=f"token={page.token}", Authorization=f"Bearer {page.token}")
+    for path in (f"/api/hello?key={page.key}", f"/api/hello?x-review-key={page.key}"):
+        assert page.ask("GET", path, X_Review_Key=None)[0] == 403
+    refused(page, run, X_Review_Key=None, Cookie=f"key={page.key}", Authorization=f"Bearer {page.key}")
+    refused(page, run, X_Review_Key=page.token)
+
+
+def test_the_server_proves_to_whoever_asks_that_it_knows_the_token(shared: tuple[Page, Run]) -> None:
+    page, _ = shared
+    starts, proofs = set(), set()
+    for nonce in ("0" * 64, "0123456789abcdef" * 4):
+        status, _, content = page.ask("GET", f"/api/proof?nonce={nonce}", X_Review_Key=None)
+        said = json.loads(content)
+        text = f"server {page.port} {nonce} {said['start']}"
+        assert (status, said["proof"]) == (200, hmac.new(page.token.encode(), text.encode(), "sha256").hexdigest())
+        starts.add(said["start"])
+        proofs.add(said["proof"])
+    assert (len(starts), len(proofs)) == (1, 2)
+    assert page.key not in proofs
+
+
+@pytest.mark.parametrize("nonce", ["", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "0" * 64 + "%0a", "page%20" + "0" * 57])
+def test_nothing_but_a_nonce_is_proved(shared: tuple[Page, Run], nonce: str) -> None:
+    """Or it would be a key to the server: whoever asks could have anything signed."""
+    page, _ = shared
+    status, _, content = page.ask("GET", f"/api/proof?nonce={nonce}", X_Review_Key=None)
+    assert (status, set(json.loads(content))) == (400, {"problem"})
+    assert page.ask("POST", f"/api/proof?nonce={'0' * 64}", {}, X_Review_Key=None)[0] == 403
+
+
+def test_a_key_is_good_until_the_server_ends(pages: Pages) -> None:
+    page = pages()
+    old = page.key
+    page.end(signal.SIGKILL)
+    again = pages()
+    assert (again.url, again.ask("GET", "/api/hello", X_Review_Key=old)[0]) == (page.url, 403)
+    assert again.ask("GET", "/api/hello")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -112,6 +151,8 @@ def test_what_a_browser_says_another_site_asks_is_refused(shared: tuple[Page, Ru
         "evil.example:{port}",
         "127.0.0.1",
         "localhost",
+        "localhost:{port}",
+        "[::1]:{port}",
         "127.0.0.1:1",
         "127.0.0.1.evil.example:{port}",
     ],
@@ -120,15 +161,35 @@ def test_another_host_name_is_refused_the_page_itself_too(shared: tuple[Page, Ru
     page, run = shared
     name = host and host.format(port=page.port)
     expected = 400 if host is None else 403  # without any it is no HTTP
-    for path in (*OPEN, "/api/hello"):
+    for path in (*OPEN, "/api/hello", f"/api/proof?nonce={'0' * 64}"):
         assert page.ask("GET", path, Host=name)[0] == expected
     assert stored(run) == []
 
 
-def test_both_names_of_this_machine_are_answered(shared: tuple[Page, Run]) -> None:
+def test_its_own_page_is_answered(shared: tuple[Page, Run]) -> None:
     page, _ = shared
-    for host in (f"127.0.0.1:{page.port}", f"localhost:{page.port}"):
-        assert page.ask("GET", "/api/hello", Host=host, Origin=f"http://{host}", Sec_Fetch_Site="same-origin")[0] == 200
+    assert page.ask("GET", "/api/hello", Origin=page.base, Sec_Fetch_Site="same-origin")[0] == 200
+    refused = page.ask("GET", "/", Host=f"localhost:{page.port}")[2]
+    assert page.base in json.loads(refused)["problem"], "whoever took the other name is told where to go"
+
+
+@pytest.mark.parametrize(("port", "status"), [(80, 200), (8080, 403)])
+def test_at_port_80_the_host_is_named_without_it(port: int, status: int) -> None:
+    proof = Proof("token", port)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("ours")(scope, receive, send)
+
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = {"host": "127.0.0.1", "origin": "http://127.0.0.1", "x-review-key": proof.key}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": "/api/hello", "headers": encoded}
+    asyncio.run(Guard(app, proof)(scope, None, send))  # type: ignore[arg-type]
+    assert said[0]["status"] == status
 
 
 def test_a_question_of_a_browser_whether_another_site_may_ask_gets_no_leave(shared: tuple[Page, Run]) -> None:
@@ -136,10 +197,10 @@ def test_a_question_of_a_browser_whether_another_site_may_ask_gets_no_leave(shar
     status, headers, _ = page.ask(
         "OPTIONS",
         "/api/answer",
-        X_Review_Token=None,
+        X_Review_Key=None,
         Origin="https://evil.example",
         Access_Control_Request_Method="POST",
-        Access_Control_Request_Headers="x-review-token, content-type",
+        Access_Control_Request_Headers="x-review-key, content-type",
         Access_Control_Request_Private_Network="true",
     )
     assert status == 403
@@ -293,7 +354,7 @@ def test_it_listens_on_127_0_0_1_alone(shared: tuple[Page, Run]) -> None:
 def test_the_page_holds_no_data_and_nothing_from_elsewhere(shared: tuple[Page, Run]) -> None:
     page, run = shared
     for path in OPEN:
-        status, _, content = page.ask("GET", path, X_Review_Token=None)
+        status, _, content = page.ask("GET", path, X_Review_Key=None)
         assert status == 200
         text = content.decode()
         assert not [sha256 for sha256 in order(run) if sha256 in text]
@@ -427,7 +488,7 @@ def test_a_signal_ends_it_at_once_though_a_connection_is_open(pages: Pages, run:
 def test_a_signal_ends_it_while_an_answer_waits_and_the_answer_can_be_sent_again(pages: Pages, run: Run) -> None:
     page = pages()
     body = json.dumps(said(run))
-    head = f"POST /api/answer HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nX-Review-Token: {page.token}\r\n"
+    head = f"POST /api/answer HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nX-Review-Key: {page.key}\r\n"
     request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     with (
         FileLock(Path(run.location, ".labels.lock")),  # another process stores labels, and takes its time
@@ -487,7 +548,48 @@ def test_a_port_that_is_taken_or_none_is_said(run: Run) -> None:
             serve(session, coder=None, settle=False, port=port, ready=lambda url: None)
 
 
+@pytest.mark.parametrize("port", [1, 22, 6000, 6667, 10080])
+def test_a_port_that_browsers_refuse_is_said(run: Run, port: int) -> None:
+    session = Session(run, MODEL_KEY, LABELS)
+    with pytest.raises(UsageError, match=f"browsers open no page at the port {port}: give another with --port"):
+        serve(session, coder=None, settle=False, port=port, ready=lambda url: None)
+    assert not Path(run.location, ".review.json").exists()
+
+
+@pytest.mark.parametrize("port", [6000, 0, -1, 70_000])
+def test_a_kept_port_that_can_t_be_used_is_not_used_again(pages: Pages, run: Run, port: object) -> None:
+    kept = Path(run.location, ".review.json")
+    storage = run.storage
+    storage.write(
+        kept.name, lambda file: file.write(json.dumps({"port": port, "token": "t" * 43}).encode()), private=True
+    )
+    page = pages()
+    assert page.port > 1023
+    assert (page.token, json.loads(kept.read_text())["port"]) == ("t" * 43, page.port)
+
+
+def test_a_coder_who_is_known_by_another_spelling_is_told(run: Run) -> None:
+    session = Session(run, MODEL_KEY, LABELS)
+    session.answer("Ann", order(run)[0], "friendly", rows=0)
+    with pytest.raises(UsageError, match="'ANN' is written 'Ann' in this run"):
+        serve(session, coder="ANN", settle=False, port=0, ready=lambda url: None)
+
+
 def test_a_port_can_be_asked_for(pages: Pages) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert pages(port=port).port == port
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", "1 skipped"), ("required", "1 error")])
+def test_where_the_browser_is_required_its_tests_are_not_skipped(required: str, outcome: str) -> None:
+    test = f"{Path(__file__).with_name('test_page.py')}::test_a_given_name_is_not_asked"
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        env={**os.environ, "CHROMIUM": "/nowhere/chromium", "HASHTAG_PHOTOS_BROWSER": required},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert outcome in ran.stdout.splitlines()[-1], ran.stdout
+    assert "/nowhere/chromium" in ran.stdout or not required

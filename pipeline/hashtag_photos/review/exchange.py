@@ -20,7 +20,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256 as _sha256
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from hashtag_photos.handlabels import (
     SETTLING,
     HandLabel,
     HandLabels,
+    check_spelling,
     coder_name,
     escaped,
     unescaped,
@@ -49,6 +50,7 @@ COLUMNS = ("image", "sha256", "question", "sample", "position", "label", "coder"
 
 _KINDS = (".csv", ".json")
 _CHOICE, _IMAGE, _NOTE = "label", "image", "note"  # names of tags in Label Studio's configuration
+_AHEAD = timedelta(days=1)  # a clock that is ahead, or a time of another zone that doesn't say so
 _FILES = "/data/local-files/?d="  # where Label Studio serves files of this machine
 _SHA256 = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 # what files call it, the best name first
@@ -317,6 +319,9 @@ class _Reader:
 
     def __init__(self, run: Run, labels: LabelSet, coder: str | None) -> None:
         self.labels = labels
+        self.coders = {row.coder for row in HandLabels(run).rows()}
+        if coder is not None:
+            check_spelling(coder, self.coders)
         self.coder = coder
         self.now = datetime.now(UTC)
         self.sample = _sample_name(run, labels)
@@ -341,20 +346,24 @@ class _Reader:
         question = _text(answer.question)
         if question and question != self.labels.question_key:
             raise UsageError(f"answers another question, {question[:60]!r} and not {self.labels.question_key!r}")
-        coder = _text(answer.coder) or self.coder
-        if not coder:
+        name = _text(answer.coder) or self.coder
+        if not name:
             raise UsageError("names nobody who says so: give the name with --coder")
+        coder = coder_name(name)
+        check_spelling(coder, self.coders)
         from_sample = self.sample != "" and _text(answer.sample) == self.sample and sha256 in self.drawn
-        return HandLabel(
+        row = HandLabel(
             sha256=sha256,
             label=label,
-            coder=coder_name(coder),
+            coder=coder,
             at=self._time(answer.at),
             question=self.labels.question_key,
             round=_round(answer.round),
             sampled=DRAWN if from_sample and _text(answer.sampled) != BY_HAND else BY_HAND,
             note=answer.note if isinstance(answer.note, str) else "",
         )
+        self.coders.add(coder)
+        return row
 
     def _label(self, value: Any) -> str | None:
         chosen = value.get("choices") if isinstance(value, dict) else value
@@ -369,12 +378,19 @@ class _Reader:
         return self.names[_folded(text)] if text else None
 
     def _time(self, value: Any) -> datetime:
+        """When it was said, in UTC, which is taken for the zone where none is stated; never later than now."""
         text = _text(value)
         try:
             at = datetime.fromisoformat(text) if text else self.now
         except ValueError:
             raise UsageError(f"has the time {text[:40]!r}; one is 2026-11-22T10:00:00Z, or left out") from None
-        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        try:
+            at = at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        except OverflowError:
+            raise UsageError(f"has the time {text[:40]!r}, which is in no year of UTC") from None
+        if at > self.now + _AHEAD:
+            raise UsageError(f"has the time {text[:40]!r}, which is yet to come")
+        return min(at, self.now)
 
 
 def _known(run: Run, frame: Frame | None) -> set[str]:
@@ -538,4 +554,6 @@ def _annotated(data: Mapping[str, Any], annotation: Any) -> _Answer | str:
 
 
 def _short(text: str) -> str:
+    """Somebody's text for a message: of one length, and without what a terminal would obey."""
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return text if len(text) <= 120 else f"{text[:119]}…"

@@ -1,13 +1,23 @@
 """The labelling page, served to this machine alone.
 
-It listens on 127.0.0.1. The page itself (page/) holds no data and is open; all else asks for a token, which stands in
-the address that `serve` gives, behind a #, so that it is in no request line, no log and no Referer. The page's script
-sends it in a header of its own: a form or a picture of another site can't, a script of another site would have to ask
-leave first (CORS), and is given none. There is no cookie, which 127.0.0.1 would share among all ports. Requests by
-another host name (DNS rebinding) or from another origin are refused whatever they bring.
+It listens on 127.0.0.1. The page itself (page/) holds no data and is open; all else asks for a key made of a token,
+which stands in the address that `serve` gives, behind a #, so that it is in no request line, no log and no Referer. The
+page's script sends the key in a header of its own: a form or a picture of another site can't, a script of another site
+would have to ask leave first (CORS), and is given none. There is no cookie, which all ports of 127.0.0.1 would share.
+Requests by another host name (DNS rebinding) or from another origin are refused whatever they bring.
 
 A run keeps port and token in `.review.json`, which its user alone can read, so that a page that stood open goes on when
-the server comes back.
+the server comes back. In between somebody else on this machine can have the port. So the page never sends the token,
+and before each request has the server prove that it knows it, too:
+
+    page    GET /api/proof?nonce=NONCE       64 digits 0-9 and a-f, new each time
+    server  start, proof                     start: its own 64 digits, new at each start of the server
+            proof = HMAC-SHA256(token, "server PORT NONCE START")
+    page    X-Review-Key: key                key = HMAC-SHA256(token, "page START"), good until the server ends
+
+The port is in it, and 127.0.0.1 the only name that is answered to, so that who has another address of this machine
+can't have the true server prove it. All that is left to an impostor is to take the port in the moment between a proof
+and its request; the answer in that request it would see, and a key that opens nothing any more.
 
 In the blind round nothing of what the model said, of the strata or of the posts is sent.
 """
@@ -16,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hmac
 import json
 import logging
 import os
@@ -39,14 +50,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hashtag_photos.errors import HashtagPhotosError, UsageError
-from hashtag_photos.handlabels import BLIND, SETTLING, coder_name
+from hashtag_photos.handlabels import BLIND, SETTLING
 from hashtag_photos.images import ImageError
 from hashtag_photos.review.session import Session, StaleAnswerError, Turn
 
 HOST = "127.0.0.1"
-TOKEN_HEADER = "x-review-token"
+KEY_HEADER = "x-review-key"
+# what browsers open no page at: "bad port" in https://fetch.spec.whatwg.org/#port-blocking
+UNSAFE_PORTS = frozenset(
+    (
+        *(1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109),
+        *(110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530),
+        *(531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045),
+        *(4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+    )
+)
 MAX_BODY = 64 << 10  # bytes of a request: an answer and its note
 _KEPT = ".review.json"
+_PROOF = "/api/proof"
+_NONCE = re.compile(r"[0-9a-f]{64}")
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/review.css": ("review.css", "text/css; charset=utf-8"),
@@ -70,17 +92,18 @@ def serve(session: Session, *, coder: str | None, settle: bool, port: int, ready
     """Serve the page until Ctrl-C or SIGTERM, and return then. `ready` is given its address once it listens.
 
     Without a coder the page asks for the name. Port 0 is the one of the last time, or any if that is taken. Raises
-    UsageError for a port that can't be had.
+    UsageError for a port that can't be had or that browsers refuse, and for another spelling of a coder's name.
     """
     if coder is not None:
-        coder = coder_name(coder)
+        coder = session.coder(coder)
     kept_port, token = _kept(session)
-    listener = _listening(port, kept_port)
+    listener, keep = _listening(port, kept_port)
     with listener:
         own = listener.getsockname()[1]
-        if own != kept_port and (port or not kept_port):
+        if keep:
             _keep(session, own, token)
-        app = Guard(_application(session, coder, settle), token=token, port=own)
+        proof = Proof(token, own)
+        app = Guard(_application(session, coder, settle, proof), proof)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -121,29 +144,60 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _listening(port: int, kept: int) -> socket.socket:
-    """A socket that listens: on the port asked for, or on the kept one if it is free, or on any."""
-    for each in (port,) if port else (kept, 0):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        if os.name == "posix":  # elsewhere it would share the port with whoever has it
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listening(port: int, kept: int) -> tuple[socket.socket, bool]:
+    """A socket that listens, and whether its port is to be kept: the port asked for, or the kept one, or any.
+
+    A kept port that is merely taken stays kept: whoever is there may be this command, a second time.
+    """
+    if port in UNSAFE_PORTS:
+        raise UsageError(
+            f"browsers open no page at the port {port}: give another with --port, or leave it out for any that is free",
+            subject=port,
+        )
+    if port:
         try:
-            listener.bind((HOST, each))
-            listener.listen()
+            return _bound(port), port != kept
         except (OSError, OverflowError) as error:
-            listener.close()
-            if not port and each:
-                continue
             what = "is taken" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else "can't be had"
             raise UsageError(
                 f"the port {port} {what}: give another with --port, or leave it out for any that is free", subject=port
             ) from None
-        return listener
-    raise AssertionError("port 0 was not tried")
+    taken = False
+    if kept:
+        try:
+            return _bound(kept), False
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+    while True:
+        try:
+            listener = _bound(0)
+        except OSError as error:
+            raise UsageError(
+                f"no port can be had on {HOST} ({error.strerror}): try again later", subject=port
+            ) from None
+        if listener.getsockname()[1] not in UNSAFE_PORTS:
+            return listener, not taken
+        listener.close()
+
+
+def _bound(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # elsewhere it would share the port with whoever has it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen()
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 def _kept(session: Session) -> tuple[int, str]:
-    """Port and token of the last time, if nobody else could read or write them; else 0 and a new token."""
+    """Port and token of the last time, if nobody else could read or write them; else 0 and a new token.
+
+    The port is 0, too, if no browser would open a page there.
+    """
     path = session.run.storage.local and session.run.storage.local / _KEPT
     with suppress(OSError, ValueError, KeyError, TypeError):
         if path is not None:
@@ -152,8 +206,9 @@ def _kept(session: Session) -> tuple[int, str]:
                 if hasattr(os, "getuid") and (facts.st_uid != os.getuid() or facts.st_mode & 0o077):
                     raise PermissionError
                 kept = json.load(file)
-            if isinstance(kept["port"], int) and re.fullmatch(r"[\w-]{43}", kept["token"], re.ASCII):
-                return kept["port"], kept["token"]
+            if type(kept["port"]) is int and re.fullmatch(r"[\w-]{43}", kept["token"], re.ASCII):
+                usable = 0 < kept["port"] < 1 << 16 and kept["port"] not in UNSAFE_PORTS
+                return kept["port"] if usable else 0, kept["token"]
     return 0, secrets.token_urlsafe(32)
 
 
@@ -165,13 +220,32 @@ def _keep(session: Session, port: int, token: str) -> None:
 # Who is let in
 
 
+class Proof:
+    """What server and page show each other that both know the token, which neither sends; see above."""
+
+    def __init__(self, token: str, port: int) -> None:
+        self.port = port
+        self._token = token.encode()
+        self._start = secrets.token_hex(32)
+        self.key = self._mac(f"page {self._start}")
+
+    def of(self, nonce: str) -> dict[str, str]:
+        """The answer to a nonce that is _NONCE, and so can't be any other text that is made a MAC of."""
+        return {"start": self._start, "proof": self._mac(f"server {self.port} {nonce} {self._start}")}
+
+    def _mac(self, text: str) -> str:
+        return hmac.new(self._token, text.encode(), "sha256").hexdigest()
+
+
 class Guard:
     """Lets through what our own page asks; anything else is answered 403, 413 or 415. All answers get _HEADERS."""
 
-    def __init__(self, app: ASGIApp, *, token: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, proof: Proof) -> None:
         self.app = app
-        self._token = token.encode()
-        self._hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+        self._key = proof.key.encode()
+        self._address = f"http://{HOST}:{proof.port}"
+        # at port 80 browsers leave it out
+        self._hosts = {f"{HOST}:{proof.port}", *([HOST] if proof.port == 80 else [])}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
@@ -189,15 +263,17 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if host not in self._hosts or len(headers.getlist("host")) > 1:
-            return _problem(403, "this server answers to 127.0.0.1 and localhost only")
+            return _problem(403, f"this server answers to {self._address} only: open the address that was printed")
         if any(origin != f"http://{host}" for origin in headers.getlist("origin")):
             return _problem(403, "another site asks")
         if scope["path"] in _PAGE and scope["method"] in ("GET", "HEAD"):
             return None  # holds no data
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return _problem(403, "another site asks")
-        if not secrets.compare_digest(headers.get(TOKEN_HEADER, "").encode(), self._token):
-            return _problem(403, "the token is missing or wrong: open the whole address that the command printed")
+        if scope["path"] == _PROOF and scope["method"] == "GET":
+            return None
+        if not secrets.compare_digest(headers.get(KEY_HEADER, "").encode(), self._key):
+            return _problem(403, "the key is missing or wrong: open the whole address that the command printed")
         if scope["method"] == "POST":
             if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
                 return _problem(415, "not application/json")
@@ -214,7 +290,7 @@ class _BadRequest(Exception):
     """What our page would never send."""
 
 
-def _application(session: Session, coder: str | None, settle: bool) -> Starlette:
+def _application(session: Session, coder: str | None, settle: bool, proof: Proof) -> Starlette:
     """The routes. A coder who is given is the only one whose answers are taken."""
 
     def who(name: str) -> str:
@@ -314,6 +390,12 @@ def _application(session: Session, coder: str | None, settle: bool) -> Starlette
 
         return answer
 
+    async def get_proof(request: Request) -> Response:
+        nonce = request.query_params.get("nonce", "")
+        return (
+            _json(proof.of(nonce)) if _NONCE.fullmatch(nonce) else _problem(400, "no nonce, of 64 digits 0-9 and a-f")
+        )
+
     async def get_hello(request: Request) -> Response:
         return await _in_thread(hello)
 
@@ -335,6 +417,7 @@ def _application(session: Session, coder: str | None, settle: bool) -> Starlette
     app = Starlette(
         routes=[
             *(Route(path, page(*what)) for path, what in _PAGE.items()),
+            Route(_PROOF, get_proof),
             Route("/api/hello", get_hello),
             Route("/api/turn", get_turn),
             Route("/api/shares", get_shares),

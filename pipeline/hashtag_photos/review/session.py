@@ -13,6 +13,7 @@ An answer names the picture it is for and how many rows its coder had on it when
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,17 @@ import pyarrow.compute as pc
 
 from hashtag_photos.errors import RunError, StorageError, UsageError
 from hashtag_photos.estimate import Corrected
-from hashtag_photos.handlabels import BLIND, BY_HAND, DRAWN, SETTLING, HandLabel, HandLabels, Verdict, coder_name
+from hashtag_photos.handlabels import (
+    BLIND,
+    BY_HAND,
+    DRAWN,
+    SETTLING,
+    HandLabel,
+    HandLabels,
+    Verdict,
+    check_spelling,
+    coder_name,
+)
 from hashtag_photos.images import read_rgb
 from hashtag_photos.labels import SKIP, LabelSet
 from hashtag_photos.run import Run
@@ -32,7 +43,8 @@ from hashtag_photos.stages.group import groups_path
 from hashtag_photos.stages.sample import read_sample, sample_path
 
 AHEAD = 2  # pictures that can be loaded before they are asked
-MAX_SIDE = 1_600  # pixels
+MAX_PIXELS = 2_000_000  # of a picture as it is shown
+MAX_SIDE = 8_000  # pixels, so that a long screenshot can be read
 _POSTS_SHOWN = 5
 _LONGEST_TEXT = 5_000  # characters of a post
 
@@ -170,10 +182,16 @@ class Session:
         with self._lock:
             return sorted({row.coder for row in self._rows()})
 
+    def coder(self, name: str) -> str:
+        """A coder's name as it is stored. Raises UsageError for none, and for another spelling of one in this run."""
+        name = coder_name(name)
+        check_spelling(name, (row.coder for row in self._hand_labels.rows()))
+        return name
+
     def next(self, coder: str, *, settle: bool = False) -> Turn:
         """What a coder is asked now."""
         with self._lock:
-            return self._turn(coder_name(coder), settle)
+            return self._turn(self.coder(coder), settle)
 
     def answer(self, coder: str, picture: str, label: str, note: str = "", *, rows: int, settle: bool = False) -> Turn:
         """Store an answer to a picture that was shown when its coder had so many rows on it; what is asked next.
@@ -182,10 +200,10 @@ class Session:
         for another picture or label than those that are asked, StaleAnswerError for one that is answered otherwise
         meanwhile, and RunError if it can't be stored.
         """
-        coder = coder_name(coder)
         if label != SKIP and label not in self.labels.class_names:
             raise UsageError(f"{label[:60]!r} is no class of {self.labels.name!r}", subject=label)
         with self._lock:
+            coder = self.coder(coder)
             said = self._asked(coder, picture, settle)
             if said.rows == rows:
                 self._store(coder, picture, label, note, settle)
@@ -195,8 +213,8 @@ class Session:
 
     def undo(self, coder: str, picture: str, *, rows: int, settle: bool = False) -> Turn:
         """Take the answer to a picture back, which is then asked again. Raises as `answer` does."""
-        coder = coder_name(coder)
         with self._lock:
+            coder = self.coder(coder)
             said = self._asked(coder, picture, settle)
             if said.rows == rows and said.label:
                 self._store(coder, picture, "", "", settle)
@@ -210,8 +228,8 @@ class Session:
         In the blind round it rests on this coder's answers alone; in settling, on all that was said. None if the run
         no longer has what it is computed from.
         """
-        coder = coder_name(coder)
         with self._lock:
+            coder = self.coder(coder)
             self._refresh()
             looks = self._looks
             if settle:
@@ -229,7 +247,7 @@ class Session:
             return None if evidence is None else evidence.shares(verdicts)
 
     def jpeg(self, picture: str, *, settle: bool = False) -> bytes:
-        """A picture that can be asked, encoded anew and at most 1,600 pixels wide and high.
+        """A picture that can be asked, encoded anew, of at most MAX_PIXELS pixels, MAX_SIDE at its longest side.
 
         Raises UsageError for any other, ImageError if it can't be decoded, and OSError if it is gone.
         """
@@ -240,7 +258,8 @@ class Session:
             image_format = self._format(picture)
         with self.run.open_image(picture, image_format) as file:
             image = read_rgb(file)
-        image.thumbnail((MAX_SIDE, MAX_SIDE))
+        scale = min(1.0, math.sqrt(MAX_PIXELS / (image.width * image.height)), MAX_SIDE / max(image.size))
+        image.thumbnail((max(1, image.width * scale), max(1, image.height * scale)))
         image.info.clear()  # a stranger's comment would be written as well
         out = io.BytesIO()
         image.save(out, "JPEG", quality=87)

@@ -2,11 +2,14 @@
 
 // The labelling page. All that comes from the server is shown by textContent; nothing is ever read as HTML.
 // Without an answer from the server nothing goes on: what was pressed is kept, and sent again until it is stored.
+// Nothing is sent to a server that has not proved, a moment ago, that it is ours: see review/server.py.
 
 const SKIP = "skip";
 const KEYS = "1234567890qwertyiopadfghjklzxcvbm"; // of classes; u, s and n are taken
 const BREAK_AFTER = 20 * 60_000; // milliseconds of labelling
 const IN_THE_MIDDLE = 5_000; // a break isn't suggested between two keys, but after an answer
+const WAS_AWAY = 5 * 60_000; // who pressed nothing for so long had a break
+const LONG = 2.5; // a picture so many times as long as it is wide, or the other way round, is scrolled
 const PATIENCE = 20_000;
 const KEPT = 8; // pictures in memory
 
@@ -19,6 +22,7 @@ let turn = null; // the picture that is asked, and how far the coder is
 let note = "";
 let busy = true; // an answer is on its way, or the picture isn't shown yet
 let readable = true;
+let unveiled = false; // whether the picture was seen: nobody answers for one that nobody saw
 
 class Away extends Error {} // no answer, or one that asks for patience
 class Refused extends Error {
@@ -30,11 +34,43 @@ class Refused extends Error {
 
 // The server
 
-async function fetched(path, body) {
-  const headers = { "X-Review-Token": token };
-  if (body) headers["Content-Type"] = "application/json";
-  let response;
+let proved = false; // whether a server was ours before
+
+async function mac(text) {
+  const bytes = new TextEncoder();
+  mac.key ??= await crypto.subtle.importKey("raw", bytes.encode(token), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  return hex(await crypto.subtle.sign("HMAC", mac.key, bytes.encode(text)));
+}
+
+function hex(bytes) {
+  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// The key to the server that is there now, once it has proved that it knows the token, too.
+async function key() {
+  const nonce = hex(crypto.getRandomValues(new Uint8Array(32)));
+  let said = null;
   try {
+    const response = await fetch(`/api/proof?nonce=${nonce}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    said = await response.json();
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  if (said?.proof !== (await mac(`server ${location.port || 80} ${nonce} ${said?.start}`))) {
+    if (!proved) throw new Refused(403, "the token in this address is not its own");
+    throw new Away("Another program answers here now, and was sent nothing. If the command printed another address, open that one.");
+  }
+  proved = true;
+  return mac(`page ${said.start}`);
+}
+
+async function fetched(path, body) {
+  let response;
+  let sent;
+  try {
+    sent = await key();
+    const headers = { "X-Review-Key": sent };
+    if (body) headers["Content-Type"] = "application/json";
     response = await fetch(path, {
       method: body ? "POST" : "GET",
       headers,
@@ -43,7 +79,9 @@ async function fetched(path, body) {
       signal: AbortSignal.timeout(PATIENCE),
     });
     if (response.ok) return path.startsWith("/api/picture/") ? await response.blob() : await response.json();
-  } catch {
+    if (response.status === 403 && (await key()) !== sent) throw new Away("The server was started anew.");
+  } catch (error) {
+    if (error instanceof Away || error instanceof Refused) throw error;
     throw new Away("The server does not answer: is the command still running?");
   }
   let problem = `the server answered ${response.status}`;
@@ -137,7 +175,26 @@ async function pictureNow(sha256) {
 // What is shown
 
 function reveal(on) {
-  $("stage").classList.toggle("seen", on && !$("rest").open && !$("naming").open);
+  const seen = on && !$("rest").open && !$("naming").open;
+  $("stage").classList.toggle("seen", seen);
+  if (seen && !busy && turn?.picture && !unveiled) unveil(true);
+}
+
+function unveil(on) {
+  unveiled = on;
+  const image = $("frame").firstElementChild;
+  for (const button of $("classes").children) button.setAttribute("aria-disabled", String(!on));
+  if (!image) return;
+  const [wide, high] = [image.naturalWidth, image.naturalHeight];
+  $("stage").classList.toggle("tall", high > LONG * wide);
+  $("stage").classList.toggle("wide", wide > LONG * high && wide * $("frame").clientHeight > LONG * high * $("frame").clientWidth);
+}
+
+// Scrolls a long picture while it is seen.
+function scroll(right, down) {
+  if (!$("stage").classList.contains("seen")) return;
+  if ($("stage").classList.contains("wide")) $("frame").scrollBy(right + down, 0);
+  else $("frame").scrollBy(0, down);
 }
 
 async function show(next) {
@@ -169,6 +226,7 @@ async function show(next) {
   if (turn !== shown) return;
   reveal(false);
   $("frame").replaceChildren(...(image ? [image] : []));
+  unveil(false);
   $("frame").dataset.picture = turn.picture;
   $("stage").classList.toggle("empty", !image);
   say("unreadable", problem ? `This picture can't be shown: ${problem}. Skip it.` : "");
@@ -291,6 +349,10 @@ function showShares({ n, refused, classes }) {
 
 async function choose(label) {
   if (busy || !turn.picture || (!readable && label !== SKIP)) return;
+  if (!unveiled && label !== SKIP) {
+    flash("Hold the space bar first, or press and hold the picture: it was not seen yet.");
+    return;
+  }
   wait(true);
   if (!$("noting").hidden) keep($("note").value.trim()); // it was still being written
   press(label);
@@ -306,30 +368,38 @@ async function undo() {
   if (sent) flash(`Taken back: ${title(label)}`);
 }
 
+// What comes back for a coder who is gone meanwhile is not shown to the next one.
 async function send(path, body, meanwhile) {
+  const who = coder;
   say("notice", "");
   try {
-    await show(await insist(path, body, meanwhile));
+    const next = await insist(path, body, meanwhile);
+    if (who !== coder) return false;
+    await show(next);
     touched();
     return true;
   } catch (error) {
-    await refused(error);
+    if (who === coder) await refused(error);
+    else flash(`What ${who} pressed last was not stored: ${error.message}.`);
     return false;
   }
 }
 
 async function refused(error) {
   if (!(error instanceof Refused)) throw error;
+  const who = coder;
   if (error.status === 409) {
     try {
-      await show(await insist(`/api/turn?coder=${encodeURIComponent(coder)}`));
+      const next = await insist(`/api/turn?coder=${encodeURIComponent(who)}`);
+      if (who !== coder) return;
+      await show(next);
       flash(error.message);
       return;
     } catch (another) {
       error = another;
     }
   }
-  stop(error);
+  if (who === coder) stop(error);
 }
 
 // Nothing can go on here: said, and what is on the page stays.
@@ -373,8 +443,8 @@ function closeNote() {
 
 // A break: suggested after an answer, or when nobody pressed a key for a while
 
-let since = Number(sessionStorage.getItem("since")) || 0;
-let lastKey = 0;
+let since = Number(sessionStorage.getItem("since")) || 0; // when the coder began, or came back from a break
+let active = Number(sessionStorage.getItem("active")) || 0; // when something was pressed
 
 function touched() {
   if (since) return;
@@ -383,17 +453,28 @@ function touched() {
   waitForBreak();
 }
 
+// Something is pressed: who had a break meanwhile begins anew.
+function acted() {
+  if (since && Date.now() - active >= WAS_AWAY) {
+    since = 0;
+    touched();
+  }
+  active = Date.now();
+  sessionStorage.setItem("active", String(active));
+}
+
 function waitForBreak() {
   clearTimeout(waitForBreak.timer);
-  const left = Math.max(since + BREAK_AFTER - Date.now(), lastKey + IN_THE_MIDDLE - Date.now(), 0);
+  const left = Math.max(since + BREAK_AFTER - Date.now(), active + IN_THE_MIDDLE - Date.now(), 0);
   waitForBreak.timer = setTimeout(() => {
-    if (Date.now() - lastKey < IN_THE_MIDDLE) waitForBreak();
+    if (Date.now() - active < IN_THE_MIDDLE) waitForBreak();
     else suggestBreak();
   }, left);
 }
 
 function suggestBreak() {
   if (!since || Date.now() - since < BREAK_AFTER || $("rest").open || $("naming").open || !turn?.picture) return;
+  if (Date.now() - active >= WAS_AWAY) return; // nobody is there
   const minutes = Math.round((Date.now() - since) / 60_000);
   reveal(false);
   $("rest-text").textContent = `You have been at it for ${minutes} minutes.`;
@@ -410,12 +491,17 @@ function rested() {
 // Keys, mouse, touch
 
 function keyOf(event) {
-  if (/^(Digit|Numpad)\d$/.test(event.code) && !event.shiftKey) return event.code.slice(-1); // also where they give & é "
-  return event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const { key, code } = event;
+  if (/^Digit\d$/.test(code) && !event.shiftKey) return code.slice(-1); // also where they give & é "
+  if (/^Numpad\d$/.test(code) && /^\p{Nd}$/u.test(key)) return code.slice(-1); // with NumLock off they are arrows
+  if (/^Key[A-Z]$/.test(code) && /^\p{L}$/u.test(key) && !/\p{Script=Latin}/u.test(key)) return code.slice(-1).toLowerCase();
+  return key.length === 1 ? key.toLowerCase() : key;
 }
 
+const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
+
 function pressed(event) {
-  if (!event.repeat) lastKey = Date.now();
+  if (!event.repeat) acted();
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if ($("rest").open) {
     if (["Shift", "CapsLock"].includes(event.key)) return;
@@ -435,6 +521,12 @@ function pressed(event) {
   if (key === " " || (key === "Enter" && event.target === $("look"))) {
     event.preventDefault(); // the space bar presses no button here
     if (!event.repeat) reveal(true);
+    return;
+  }
+  if (ARROWS[key] && $("stage").classList.contains("seen")) {
+    event.preventDefault();
+    const [right, down] = ARROWS[key];
+    scroll((right * $("frame").clientWidth) / 3, (down * $("frame").clientHeight) / 3);
     return;
   }
   if (key === "Enter" && event.repeat) event.preventDefault();
@@ -463,12 +555,21 @@ function holdToSee(target) {
     target.setPointerCapture(event.pointerId);
     reveal(true);
   });
+  target.addEventListener("pointermove", (event) => {
+    if (target.hasPointerCapture(event.pointerId)) scroll(-event.movementX, -event.movementY);
+  });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) target.addEventListener(end, () => reveal(false));
 }
 
 function listen() {
   document.addEventListener("keydown", pressed);
   document.addEventListener("keyup", released);
+  document.addEventListener("pointerdown", acted);
+  $("stage").addEventListener("wheel", (event) => {
+    const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 40 : 1;
+    if ($("stage").classList.contains("seen")) event.preventDefault();
+    scroll(event.deltaX * unit, event.deltaY * unit);
+  }, { passive: false });
   document.addEventListener("visibilitychange", () => reveal(false));
   window.addEventListener("blur", () => reveal(false));
   $("stage").addEventListener("contextmenu", (event) => event.preventDefault()); // of a long press
@@ -509,13 +610,21 @@ function name() {
 async function begin(who) {
   $("naming").close();
   coder = who;
+  turn = null; // nothing counts until theirs is there
+  wait(true);
+  reveal(false);
   $("bars").replaceChildren();
   $("coder").textContent = coder;
   try {
-    await show(await insist(`/api/turn?coder=${encodeURIComponent(coder)}`));
-    sessionStorage.setItem("coder", coder);
+    const next = await insist(`/api/turn?coder=${encodeURIComponent(who)}`);
+    if (who !== coder) return;
+    sessionStorage.setItem("coder", who);
+    await show(next);
   } catch (error) {
+    if (who !== coder) return;
     if (!(error instanceof Refused) || error.status !== 400) return refused(error);
+    coder = "";
+    $("coder").textContent = "";
     name();
     $("name").setCustomValidity(error.message);
     $("name").reportValidity();
@@ -555,6 +664,7 @@ async function start() {
   $("question").textContent = asked.question;
   $("classes").replaceChildren(...classButtons());
   listen();
+  if (since && Date.now() - active >= WAS_AWAY) since = 0;
   if (since) waitForBreak();
   $("naming").addEventListener("cancel", (event) => coder || event.preventDefault());
   $("name").addEventListener("input", () => $("name").setCustomValidity(""));
