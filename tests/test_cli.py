@@ -457,7 +457,8 @@ def test_the_plan_says_what_it_takes_and_what_to_type(reviewed: Path) -> None:
         return done.stdout
 
     first = plan("0.01")
-    assert "±0.01 points for every class takes labels of all 40 distinct pictures; you have none" in first
+    assert "±0.01 points for every class's share of pictures takes labels of all 40 distinct pictures" in first
+    assert "; you have none" in first
     assert "ask again after 50 labels" in first
     (typed,) = re.findall(r"^next       draw them: \S*hashtag-photos (review run --sample 40)$", first, re.MULTILINE)
     assert not (reviewed / "run/sample").exists(), "a plan draws nothing"
@@ -472,6 +473,20 @@ def test_the_plan_says_what_it_takes_and_what_to_type(reviewed: Path) -> None:
     all_of_them = plan("0.01")
     assert "; you have 40, for ±0.0 points" in all_of_them
     assert re.search(r"^next       that is enough: \S*hashtag-photos report run$", all_of_them, re.MULTILINE)
+
+
+def test_the_plan_knows_that_drawing_more_does_not_mend_skips(reviewed: Path) -> None:
+    assert command("review", "run", "--sample", "36", "--export", "out.csv", cwd=reviewed).returncode == 0
+    fill_in(reviewed / "out.csv", "friendly", "anna")
+    fill_in(reviewed / "out.csv", "skip", "anna", slice(6))
+    assert command("review", "run", "--import", "out.csv", cwd=reviewed).returncode == 0
+    said = command("review", "run", "--plan", "5", cwd=reviewed).stdout
+    assert "; you have 30, for ±" in said
+    assert re.search(r"^ +6 skipped of 36 pictures may show anything, which drawing more does not mend: ", said, re.M)
+    assert re.search(
+        r"^next       label those that can be told after all, or ask .*hashtag-photos review run$", said, re.M
+    )
+    assert "draw" not in said.partition("next")[2]
 
 
 def test_what_an_import_refuses_is_listed(reviewed: Path) -> None:

@@ -106,7 +106,7 @@ def test_it_ends_with_the_table_the_coverage_the_report_and_what_to_do_next(firs
 def test_the_readme_shows_what_is_printed(first: str) -> None:
     (shown,) = re.findall(r"^```text\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     assert shown.count("\n") > 20
-    printed = re.sub(r"(^|(?<= ))sample(?= is new|/)", "runs/sample", first)
+    printed = re.sub(r"(^|(?<= ))sample(?= is new|/|\n)", "runs/sample", first)
     assert shown.split("next ")[0] == printed.split("next ")[0]
 
 

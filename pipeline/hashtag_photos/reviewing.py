@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hashtag_photos.errors import UsageError
-from hashtag_photos.terminal import bars, command, nothing_or, shown_path, tell
+from hashtag_photos.terminal import as_typed, bars, command, nothing_or, shown_path, tell
 from hashtag_photos.words import many, percent
 
 if TYPE_CHECKING:
+    from hashtag_photos.estimate import Corrected
     from hashtag_photos.handlabels import Verdict
     from hashtag_photos.labels import LabelSet
     from hashtag_photos.review.exchange import Imported
@@ -39,6 +40,8 @@ def draw(folder: Run, model_key: str, labels: LabelSet, sample: int | None, opti
     drawn = int(frame.drawn.sum())
     more = f"{drawn - had:,} drawn now, " if had and drawn > had else ""
     fewer = "; there are no more" if sample and drawn < sample and drawn == len(frame.sha256) else ""
+    if sample and sample < had:
+        fewer = f"; what is drawn stays drawn, --sample {sample:,} takes nothing back"
     tell(f"sample     {more}{drawn:,} of {many(len(frame.sha256), 'distinct picture')}{fewer}")
     if new:
         again = command("review", folder.location, *options, "--sample", str(drawn + max(20, new // 10)))
@@ -87,7 +90,8 @@ def _say_labels(
 ) -> None:
     """How many labels there are, what they say of the shares so far, and what comes next."""
     from hashtag_photos.labels import SKIP
-    from hashtag_photos.stages.correct import Evidence
+    from hashtag_photos.stages.correct import CENSUS, Evidence
+    from hashtag_photos.stages.units import PICTURES
 
     drawn = set(frame.sha256[frame.drawn].tolist())
     own = {sha256: verdict for sha256, verdict in verdicts.items() if verdict.sampled and sha256 in drawn}
@@ -105,15 +109,16 @@ def _say_labels(
         tell(f"           coders disagree on {disputed:,}; to settle these: {again}")
     evidence = Evidence.of(folder, model_key, labels) if own else None
     if evidence is not None:
-        found = evidence.shares(verdicts)
+        said = evidence.said(verdicts)
+        found = evidence.shares_of(said, PICTURES)
         if found.refused:
-            tell(f"corrected  {found.refused}")
+            tell(f"corrected  {as_typed(found.refused, folder.location)}")
         width = max(len(name) for name in labels.class_names)
         for place, (name, share) in enumerate(zip(labels.class_names, found.shares, strict=False)):
-            interval = f"{percent(share.low)} – {percent(share.high)}"
-            tell(f"{'' if place else 'corrected':<10} {name:<{width}}  {percent(share.value)} ({interval})")
-        for warning in found.warnings:
-            tell(f"           {warning}")
+            interval = "" if found.method == CENSUS else f" ({percent(share.low)} – {percent(share.high)})"
+            tell(f"{'' if place else 'corrected':<10} {name:<{width}}  {percent(share.value)}{interval}")
+        for warning in (*found.warnings, *said.doubts, *said.unused):
+            tell(f"           {as_typed(warning, folder.location)}")
     tell(f"next       {command('report' if own else 'review', folder.location, *options)}")
 
 
@@ -121,12 +126,16 @@ def say_plan(folder: Run, model_key: str, labels: LabelSet, points: float, optio
     from hashtag_photos.handlabels import HandLabels
     from hashtag_photos.stages.correct import Evidence
     from hashtag_photos.stages.sample import plan_labels
+    from hashtag_photos.stages.units import PICTURES
 
     plan = plan_labels(folder, model_key, labels, points)
     verdicts = HandLabels(folder).verdicts(labels.question_key)
     evidence = Evidence.of(folder, model_key, labels) if plan.labelled else None
-    found = evidence.shares(verdicts).shares if evidence is not None else ()
-    width = max((50 * (share.high - share.low) for share in found), default=None)
+    said = evidence.said(verdicts) if evidence is not None else None
+    width = known = None  # half of the widest interval, and what it would be without skips and gaps
+    if evidence is not None and said is not None:
+        width = _half_width(evidence.shares_of(said, PICTURES))
+        known = _half_width(evidence.shares_of(said.without_unknown(), PICTURES))
     needed = min(plan.needed, plan.pictures)
     takes = (
         f"takes labels of all {many(plan.pictures, 'distinct picture')}"
@@ -135,27 +144,59 @@ def say_plan(folder: Run, model_key: str, labels: LabelSet, points: float, optio
     )
     have = f"you have {plan.labelled:,}" if plan.labelled else "you have none"
     tell(
-        f"±{points:g} points for every class {takes}; {have}{f', for ±{width:.1f} points' if width is not None else ''}"
+        f"±{points:g} points for every class's share of pictures {takes}; {have}"
+        f"{f', for ±{width:.1f} points' if width is not None else ''}"
     )
     if not plan.labelled:
         tell("that is by what the model says; ask again after 50 labels, which tell how often it errs")
     review = ("review", folder.location, *options)
-    if plan.drawn < needed:
-        what = "draw them" if not plan.drawn else f"{plan.drawn:,} are drawn: draw {needed - plan.drawn:,} more"
-        tell(f"next       {what}: {command(*review, '--sample', str(needed))}")
-    elif plan.labelled < needed:
-        tell(f"next       {plan.drawn:,} are drawn: label {needed - plan.labelled:,} more: {command(*review)}")
-    elif width is None or width <= points:
+    short = min(needed - plan.labelled - plan.left, plan.undrawn)
+    unknown = said.skipped + said.gaps if said is not None else 0
+    if (
+        said is not None
+        and width is not None
+        and known is not None
+        and width > points
+        and (known <= points or 50 * unknown / (unknown + said.labels) >= points)
+    ):
+        what = " and ".join(
+            f"{count:,} {named}" for count, named in ((said.skipped, "skipped"), (said.gaps, "passed over")) if count
+        )
+        tell(
+            f"           {what} of {many(unknown + said.labels, 'picture')} may show anything, which drawing more does "
+            f"not mend: without them it is ±{known:.1f} points"
+        )
+        second = f", or ask a second person, with --coder NAME: {command(*review)}"
+        tell(f"next       label those that can be told after all{second}")
+    elif short > 0:
+        what = "draw them" if not plan.drawn else f"{plan.drawn:,} are drawn: draw {short:,} more"
+        tell(f"next       {what}: {command(*review, '--sample', str(plan.drawn + short))}")
+    elif plan.labelled < needed and plan.left:
+        tell(
+            f"next       {plan.drawn:,} are drawn: label {min(needed - plan.labelled, plan.left):,} more: "
+            f"{command(*review)}"
+        )
+    elif width is not None and width <= points:
         tell(f"next       that is enough: {command('report', folder.location, *options)}")
     elif any(verdict.disputed for verdict in verdicts.values()):
         tell(f"next       what is left is what coders disagree on; to settle it: {command(*review, '--settle')}")
-    elif plan.drawn < plan.pictures:
-        more = min(plan.pictures, max(plan.drawn + 1, round(plan.labelled * (width / points) ** 2)))
-        tell(f"next       it came out wider than that; draw more: {command(*review, '--sample', str(more))}")
+    elif plan.undrawn and width is not None:
+        more = max(1, round(plan.labelled * ((width / points) ** 2 - 1)) - plan.left)
+        tell(
+            "next       it came out wider than that; draw more: "
+            f"{command(*review, '--sample', str(plan.drawn + min(more, plan.undrawn)))}"
+        )
+    elif plan.left:
+        tell(f"next       {plan.drawn:,} are drawn: label on: {command(*review)}")
     else:
         tell(
             "next       no more can be had: what is left are skipped pictures, and those that one coder alone has seen"
         )
+
+
+def _half_width(found: Corrected) -> float | None:
+    """Half of the widest interval, in percentage points; None if there are none."""
+    return max((50 * (share.high - share.low) for share in found.shares), default=None)
 
 
 def export(folder: Run, labels: LabelSet, file: Path, options: list[str]) -> None:

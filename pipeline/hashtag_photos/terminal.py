@@ -53,10 +53,10 @@ def show(tally: Tally, run: str = "RUN") -> None:
     tell(f"\n{tally.labels}, by {tally.model}")
     table = Table()
     table.add_column("class")
-    for name in ("images", "share", "95 % interval", "pictures", "posts"):
+    for name in ("images", "raw share", "95 % interval", "pictures", "posts"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in tally.classes:
-        interval = f"{percent(each.low)} – {percent(each.high)}" if tally.images else "–"
+        interval = f"{100 * each.low:.1f} – {percent(each.high)}" if tally.images else "–"
         name = f"{each.label} *" if each.sensitive_to_prompts else each.label
         table.add_row(name, f"{each.images:,}", percent(each.share), interval, f"{each.pictures:,}", f"{each.posts:,}")
     table.add_section()
@@ -115,11 +115,11 @@ def _show_certainty(tally: Tally, run: str) -> None:
     from rich.table import Table
 
     from hashtag_photos.report import interval
+    from hashtag_photos.stages.correct import CENSUS
     from hashtag_photos.stages.numbers import chance, times
 
     def tell_also(title: str, what: str) -> None:
-        typed = re.sub(r"(hashtag-photos review)( RUN)?", lambda found: f"{found[1]} {run}", what)
-        tell(f"{title:<10} {typed}")
+        tell(f"{title:<10} {as_typed(what, run)}")
 
     review = tally.review
     shares = [(each, tally.number("corrected", each.label)) for each in tally.classes]
@@ -127,7 +127,10 @@ def _show_certainty(tally: Tally, run: str) -> None:
         table = Table()
         table.add_column("of pictures")
         table.add_column("as the model labels them", justify="right", no_wrap=True)
-        table.add_column("corrected by hand labels", justify="right", no_wrap=True)
+        counted = any(share and share.method == CENSUS for _, share in shares)
+        table.add_column(
+            "all labelled by hand" if counted else "corrected by hand labels", justify="right", no_wrap=True
+        )
         for each, share in shares:
             raw = tally.number("raw", each.label)
             table.add_row(each.label, interval(raw) if raw else "–", interval(share) if share else "–")
@@ -138,6 +141,8 @@ def _show_certainty(tally: Tally, run: str) -> None:
         if apart and ratio and apart.probability is not None:
             likely = f"{apart.label} outnumbers {apart.versus} with a probability {chance(apart.probability)}"
             tell(f"more       {likely}: {times(ratio).replace(' (', ' to 1 (', 1)}")
+        elif apart and ratio and apart.value:
+            tell(f"more       {apart.label} outnumbers {apart.versus}: {times(ratio, interval=False)} to 1")
     elif tally.images and "pictures" in review.refused:
         tell_also("certainty", f"no corrected shares: {review.refused['pictures']}")
     elif tally.images:
@@ -147,12 +152,17 @@ def _show_certainty(tally: Tally, run: str) -> None:
         tell_also("", note)
 
 
+def as_typed(words: str, run: str) -> str:
+    """Words for users in which the review command has the run that it is for."""
+    return re.sub(r"(hashtag-photos review)( RUN)?", lambda found: f"{found[1]} {run}", words)
+
+
 def _by_source(tally: Tally) -> Table:
     """Images and shares of each class, a row for each source."""
     from rich.table import Table
 
     table = Table()
-    table.add_column("images of")
+    table.add_column("raw share,\nimages of")
     for each in tally.classes:
         table.add_column(each.label, justify="right")
     table.add_column("all", justify="right")

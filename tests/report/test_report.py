@@ -79,7 +79,7 @@ def number(kind: str, measure: str, label: str, value: float | None, **facts: An
     return Number(
         **whole
         | {"kind": kind, "measure": measure, "label": label, "value": value, "rests_on": "labels", "effective_n": None}
-        | {"method": "ppi", "sentence": f"Sentence: {told}."}
+        | {"method": "ppi", "warnings": (), "sentence": f"Sentence: {told}."}
         | facts
     )
 
@@ -101,8 +101,8 @@ CORRECTED = (
     number("bound", "share", "friendly", None, unit="photos", n=300),
 )
 UNREVIEWED = Review(
-    question_key="q", drawn=None, labelled=0, skipped=0, gaps=0, disputed=0, doubles=0, uncovered=0, by_hand=0,
-    coders=0, refused={}, notes=(),
+    question_key="q", drawn=None, labelled=0, skipped=0, gaps=0, disputed=0, doubles=0, merged=0, gone=0,
+    uncovered=0, by_hand=0, coders=0, refused={}, notes=(),
 )  # fmt: skip
 REVIEWED = replace(
     UNREVIEWED, drawn=320, labelled=300, skipped=4, disputed=2, doubles=60, by_hand=5, coders=2,
@@ -110,6 +110,13 @@ REVIEWED = replace(
     refused={"engagement": "no post states any engagement"},
 )  # fmt: skip
 ONE = Estimate(value=0.81, low=0.72, high=0.9)
+
+
+def class_agreement(label: str, **facts: Any) -> ClassAgreement:
+    nothing = {"recall": None, "recall_n": 0, "precision": None, "precision_n": 0}
+    return ClassAgreement(**nothing | {"label": label, "labelled_by_hand": 0, "predicted_by_hand": 0} | facts)
+
+
 AGREEMENT = Agreement(
     pictures=305,
     by_hand=5,
@@ -119,6 +126,7 @@ AGREEMENT = Agreement(
     model=ModelAgreement(
         n=303,
         by_hand=5,
+        rests_on=298,
         weighted=True,
         counts={
             "friendly": {"friendly": 71, "conflict_and_force": 72, "neither": 73, "unsure": 74},
@@ -126,9 +134,9 @@ AGREEMENT = Agreement(
             "neither": {"friendly": 1, "conflict_and_force": 0, "neither": 5, "unsure": 0},
         },
         classes=(
-            ClassAgreement(label="friendly", labelled=290, predicted=75, recall=ONE, precision=None),
-            ClassAgreement(label="conflict_and_force", labelled=7, predicted=76, recall=ONE, precision=ONE),
-            ClassAgreement(label="neither", labelled=6, predicted=78, recall=None, precision=ONE),
+            class_agreement("friendly", recall=ONE, recall_n=287, labelled_by_hand=3),
+            class_agreement("conflict_and_force", recall=ONE, recall_n=7, precision=ONE, precision_n=76),
+            class_agreement("neither", precision=ONE, precision_n=78, predicted_by_hand=2),
         ),
         reliability=(Bin(low=0.9, high=1.0, probability=0.97, right=ONE, n=200),),
         calibration_error=0.161,
@@ -706,6 +714,29 @@ def test_without_labels_nothing_is_said_to_be_corrected() -> None:
     assert "No corrected share at all:" in shown
 
 
+CENSUS = tuple(
+    replace(each, method="census", low=each.value, high=each.value, probability=None)
+    if each.kind == "corrected" and each.value is not None
+    else each
+    for each in CORRECTED
+)
+
+
+def test_what_was_counted_has_no_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    counted = replace(LABELLED, numbers=RAW + CENSUS)
+    shown = plain(page(counted))
+    assert "Friendly 20.0 % (10.0 – 90.0) 12.3 %" in shown
+    assert "12.3 % (" not in shown
+    assert "All were labelled by hand: Friendly 12 %, " in shown
+    assert "These are all there are, so their shares are counted and have no interval." in shown
+    assert "Estimated from" not in shown
+    show(counted)
+    told = capsys.readouterr().out.replace("\xa0", " ")
+    assert re.search(r"│ friendly +│ +20\.0 % \(10\.0 – 90\.0\) │ +12\.3 % │", told)
+    assert "all labelled by hand" in told
+    assert "\nmore       conflict_and_force outnumbers friendly: 5.1 to 1\n" in told
+
+
 def test_sentences_to_quote_name_their_kind_and_are_the_surest_there_are() -> None:
     quotes = plain(page()).partition("Numbers to quote")[2].partition("Raw: as the classifier says")[0]
     assert "raw share: Sentence: raw share of friendly in pictures." in quotes
@@ -749,16 +780,31 @@ def test_agreement_is_told_with_what_it_rests_on() -> None:
     assert "Cohen's kappa 0.81 (0.72 – 0.90) 2 60" in shown.replace("&#39;", "'")
     assert "Krippendorff's alpha 0.79 (−0.10 – 0.90) 3 61" in shown.replace("&#39;", "'")
     assert "Friendly 71 72 73 74" in shown
-    assert "Friendly 81.0 % 72.0 % – 90.0 % – –" in shown
+    assert "Precision 95 % interval Of pictures By hand beside" in shown
+    assert "Friendly 81.0 % 72.0 % – 90.0 % 287 3 – – 0 0" in shown
+    assert "neither – – 0 0 81.0 % 72.0 % – 90.0 % 78 2" in shown.replace("Neither", "neither")
+    assert "recall and precision rest on 298 of them, and 5 chosen by hand stand beside" in shown
     assert "weighted by how many pictures each drawn one stands for" in shown
     assert "97.0 % sure, right 81.0 % (72.0 % – 90.0 %), 200 pictures" in shown
-    assert "16.1 points off. Fitted temperature: 2.50, so it is too sure of itself." in shown
+    assert "16.1 points off, in 298 pictures. Fitted temperature: 2.50, so it is too sure of itself." in shown
     assert AGREEMENT.model is not None
-    by_hand = replace(AGREEMENT, model=replace(AGREEMENT.model, weighted=False), alpha=None)
-    by_hand = replace(by_hand, reasons={"coders": "no two people have labelled the same pictures"})
+    model = replace(AGREEMENT.model, weighted=False, rests_on=5, temperature=None)
+    by_hand = replace(AGREEMENT, model=model, kappa=None, alpha=None, ac1=None)
+    by_hand = replace(by_hand, reasons={"coders": "no picture was labelled by two people"})
     shown = plain(page(replace(LABELLED, agreement=by_hand)))
     assert "Both are of hand-picked pictures and hold for no others." in shown
-    assert "Agreement between people was not computed: no two people have labelled the same pictures." in shown
+    assert "Agreement between people was not computed: no picture was labelled by two people." in shown
+    assert "By hand beside" not in shown
+    assert "Between people" not in shown
+    assert "Fitted temperature" not in shown
+
+
+def test_each_index_of_agreement_is_shown_without_the_others_and_why_these_are_missing() -> None:
+    alone = replace(AGREEMENT, kappa=None, alpha=None, reasons={"kappa": "all said one class", "alpha": "so they did"})
+    shown = plain(page(replace(LABELLED, agreement=alone))).replace("&#39;", "'")
+    assert "Between people Value (95 % interval) People Pictures Gwet's AC1 0.85 (0.72 – 0.90) 3 62" in shown
+    assert "Cohen's kappa was not computed: all said one class." in shown
+    assert "Krippendorff's alpha was not computed: so they did." in shown
 
 
 def test_what_people_said_is_safe_on_the_page() -> None:
@@ -795,6 +841,8 @@ def test_the_terminal_says_how_to_know_more_where_nothing_is_labelled(capsys: py
         "runs/mynypd\n" in shown
     )
     assert re.search(r"│ friendly \* +│ +240 │.*│ +230 │ +240 │", shown)
+    assert "┃ raw share ┃" in shown
+    assert "┃ raw share, ┃" in shown
     assert "corrected" not in shown
     refused = replace(
         REVIEWED, labelled=3, refused={"pictures": "too few: hashtag-photos review RUN --sample"}, notes=()

@@ -1,6 +1,8 @@
 """Corrected shares of runs made up at random, whose truth is known, labelled by people who know it."""
 
+import csv
 import dataclasses
+import html
 import json
 import math
 import re
@@ -16,12 +18,13 @@ from hashtag_photos.estimate import Estimate, bounds
 from hashtag_photos.handlabels import BLIND, BY_HAND, DRAWN, SETTLING, HandLabel, HandLabels
 from hashtag_photos.labels import SKIP, find_labels
 from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
+from hashtag_photos.report import write_report
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.correct import Evidence
 from hashtag_photos.stages.group import groups_path
 from hashtag_photos.stages.numbers import Number
-from hashtag_photos.stages.sample import draw_sample, read_sample
+from hashtag_photos.stages.sample import draw_sample, plan_labels, read_sample
 from hashtag_photos.stages.score import decide
 from hashtag_photos.stages.summarize import summarize
 from hashtag_photos.stages.tally import Tally
@@ -207,7 +210,7 @@ def test_every_number_has_its_kind_interval_n_and_a_sentence_that_says_the_same(
     world.run.append("posts", posts_table(missing))
     tally = summarize(world.run)
     said = json.loads((tmp_path / "run/report/tally.json").read_text())["numbers"]
-    assert [Number(**each) for each in said] == list(tally.numbers)
+    assert [Number(**each | {"warnings": tuple(each["warnings"])}) for each in said] == list(tally.numbers)
     lines = (tmp_path / "run/report/numbers.csv").read_text().splitlines()
     assert len(lines) == 1 + len(said)
     by_kind = {(each.kind, each.measure, each.unit) for each in tally.numbers}
@@ -225,7 +228,8 @@ def test_every_number_has_its_kind_interval_n_and_a_sentence_that_says_the_same(
         assert (each.probability is not None) == (each.measure == "difference")
         assert each.method
         assert re.search(rf"\b{each.of:,} ", each.sentence)
-        assert (f"{each.n} hand labels" in each.sentence) == (each.rests_on == "labels")
+        assert (f"{each.n} hand labels by one person" in each.sentence) == (each.rests_on == "labels")
+        assert any("one person alone" in warning for warning in each.warnings) == (each.rests_on == "labels")
         sentences_say_their_numbers(each)
         if each.measure == "difference":
             more, fewer = (tally.number("corrected", label, each.unit) for label in (each.label, each.versus))
@@ -440,12 +444,183 @@ def test_a_label_is_of_the_group_that_its_image_is_in_now(tmp_path: Path) -> Non
     tally = summarize(world.run)
     assert tally.pictures == 299
     assert (tally.review.labelled, tally.review.gaps, tally.review.uncovered) == (149, 0, 0)
+    assert (tally.review.merged, tally.review.gone) == (1, 0)
+    assert "1 label is of a picture that is one with another by now, and is not used" in tally.review.notes
     # the other one stands for the group now: labels are still found
     for image, picture in world.groups.items():
         if picture == first:
             world.groups[image] = second
     world.write()
     assert summarize(world.run).review.labelled == 149
+
+
+def test_labels_that_are_not_used_are_counted_and_the_plan_goes_by_what_can_be_labelled(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    drawn = world.draw(60)
+    world.say({name: world.truth[name] for name in drawn})
+    assert not summarize(world.run).review.merged
+    # each of eight turns out to be the same picture as one that came into the frame before it, and was not drawn
+    others = iter(sorted(set(world.truth) - set(drawn)))
+    for name in sorted(drawn)[-8:]:
+        other = next(others)
+        assert other < name
+        world.groups |= {image: other for image, picture in world.groups.items() if picture == name}
+    world.write()
+    tally = summarize(world.run)
+    assert (tally.review.drawn, tally.review.labelled, tally.review.merged) == (60, 52, 8)
+    assert "8 labels are of pictures that are one with another by now, and are not used" in tally.review.notes
+    assert tally.agreement.model.n == 60
+    assert tally.agreement.model.rests_on == 52
+    plan = plan_labels(world.run, "tiny-0", LABELS, 3)
+    assert (plan.labelled, plan.skipped, plan.left, plan.drawn, plan.undrawn) == (52, 0, 0, 60, 292 - 52)
+
+    gone = sorted(drawn)[:3]  # which have no scores any more
+    for name in gone:
+        for image in [image for image, picture in world.groups.items() if picture == name]:
+            del world.scored[image]
+    world.write()
+    tally = summarize(world.run)
+    assert (tally.review.labelled, tally.review.merged, tally.review.gone) == (49, 8, 3)
+    assert "3 labels are of pictures that no longer count, and are not used" in tally.review.notes
+
+
+def test_a_census_is_told_as_one(tmp_path: Path) -> None:
+    world = World(tmp_path, pictures=90)
+    world.say({name: world.truth[name] for name in world.draw(90)})
+    missing = [Post(source="s", id=f"gone {number}", attachments=(Attachment(url="u"),)) for number in range(21)]
+    world.run.append("posts", posts_table(missing))
+    tally = summarize(world.run)
+    counted = [each for each in tally.numbers if each.kind == "corrected"]
+    assert {each.unit for each in counted} == {*UNITS}
+    for each in counted:
+        truth = world.true_shares(tally, each.unit)
+        assert (each.method, each.low, each.high, each.probability) == ("census", each.value, each.value, None)
+        assert "interval" not in each.sentence
+        assert "estimated" not in each.sentence
+        assert "probability" not in each.sentence
+        if each.measure == "share":
+            assert each.value == pytest.approx(truth[each.label])
+        elif each.measure == "ratio":
+            assert each.value == pytest.approx(truth[each.label] / truth[each.versus])
+    share = 100 * world.true_shares(tally, "pictures")["friendly"]
+    assert tally.number("corrected", "friendly").sentence == (
+        f"All 90 distinct pictures were labelled by hand, by one person: {share:.0f} % are “Friendly”."
+    )
+    share = 100 * world.true_shares(tally, "photos")["friendly"]
+    assert tally.number("corrected", "friendly", "photos").sentence == (
+        f"All 90 distinct pictures were labelled by hand, by one person: of {tally.photos} photos, {share:.0f} % are "
+        "“Friendly”."
+    )
+    (bound,) = [
+        each for each in tally.numbers if (each.kind, each.rests_on, each.label) == ("bound", "labels", "neither")
+    ]
+    assert "as all the others were labelled by hand, by one person" in bound.sentence
+    assert "95 %" not in bound.sentence
+    # one that was skipped leaves the others' shares estimates
+    world.say({next(iter(world.truth)): SKIP})
+    tally = summarize(world.run)
+    assert {each.method for each in tally.numbers if each.kind == "corrected"} == {"ppi"}
+    assert all(each.low < each.high for each in tally.numbers if each.measure == "share")
+
+
+def test_warnings_are_with_the_numbers_that_they_are_for(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.say({name: world.truth[name] for name in world.draw(30)})
+    tally = summarize(world.run)
+    for each in tally.numbers:
+        if each.rests_on != "labels":
+            assert each.warnings == ()
+            continue
+        assert any("30 labels are few" in warning for warning in each.warnings)
+        assert "by one person" in each.sentence
+    (header, first, *_) = csv.reader((tmp_path / "run/report/numbers.csv").read_text().splitlines())
+    rows = list(csv.DictReader((tmp_path / "run/report/numbers.csv").read_text().splitlines()))
+    assert "warnings" in header
+    assert first[header.index("warnings")] == ""
+    assert rows[-1]["kind"] == "bound" or rows[-1]["warnings"]
+    own = next(row for row in rows if row["kind"] == "corrected")
+    assert own["warnings"] == "; ".join(tally.number("corrected", own["label"]).warnings)
+
+
+def doubles(world: World, drawn: list[str], *, second: dict[str, str]) -> Tally:
+    world.say({name: world.truth[name] for name in drawn})
+    world.say(second, coder="ben")
+    return summarize(world.run)
+
+
+def test_two_people_who_share_no_picture_are_as_one_alone(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    drawn = world.draw(120)
+    tally = doubles(world, drawn[:60], second={name: world.truth[name] for name in drawn[60:]})
+    notes = " ".join(tally.review.notes)
+    assert "no picture was labelled by two people: how far others would agree is not known" in notes
+    assert "one person alone" not in notes
+    assert "120 hand labels by 2 people" in tally.number("corrected", "friendly").sentence
+    assert tally.agreement.reasons["coders"].startswith("no picture was labelled by two people")
+
+
+@pytest.mark.parametrize("n", [1, 9])
+def test_few_doubles_widen_nothing_and_are_said_to_be_few(tmp_path: Path, n: int) -> None:
+    world = World(tmp_path)
+    drawn = world.draw(120)
+    world.say({name: world.truth[name] for name in drawn})
+    alone = world.shares()
+    tally = doubles(world, [], second={name: world.truth[name] for name in drawn[:n]})
+    assert world.shares() == alone
+    (note,) = [note for note in tally.review.notes if "labelled by two people" in note]
+    assert note.startswith(f"{n} picture{' was' if n == 1 else 's were'} labelled by two people or more, too few")
+    assert note in tally.number("corrected", "friendly").warnings
+    if n == 1:
+        assert tally.agreement.reasons["coders"].startswith("1 picture alone was labelled by two people")
+
+
+def test_the_fewer_doubles_the_more_is_open_though_all_agree(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    drawn = world.draw(200)
+    world.say({name: world.truth[name] for name in drawn})
+    widths = [width(world.shares())]
+    for n in (10, 30, 90, 200):
+        tally = doubles(world, [], second={name: world.truth[name] for name in drawn[:n]})
+        widths.append(width(world.shares()))
+        note = f"{n} pictures were labelled by two people or more: how often these can differ widens the intervals"
+        assert any(note in each for each in tally.review.notes) == (n < 200)
+        assert not any("alone labelled" in each or "too few" in each for each in tally.review.notes)
+        assert tally.number("corrected", "friendly").warnings == ()
+    alone, ten, thirty, ninety, everything = widths
+    assert ten > thirty > ninety > everything + 0.01
+    assert everything == pytest.approx(alone)
+
+
+def test_what_is_missing_of_agreement_says_why(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    drawn = [name for name in world.draw(60) if world.truth[name] == "neither"][:12]
+    tally = doubles(world, drawn, second=dict.fromkeys(drawn, "neither"))
+    agreed = tally.agreement
+    assert (agreed.kappa, agreed.alpha) == (None, None)
+    assert agreed.ac1 is not None
+    assert set(agreed.reasons) == {"kappa", "alpha"}
+    assert "of all 12 pictures people said the same class" in agreed.reasons["kappa"]
+    assert "Gwet's AC1" in html.unescape(render_of(world, tally))
+
+
+def test_recall_and_precision_have_the_pictures_that_they_rest_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    drawn = world.draw(100)
+    world.say({name: world.truth[name] for name in drawn})
+    others = sorted(set(world.truth) - set(drawn))[:40]
+    world.say({name: world.truth[name] for name in others}, sampled=BY_HAND)
+    model = summarize(world.run).agreement.model
+    assert (model.n, model.by_hand, model.rests_on) == (140, 40, 100)
+    for each in model.classes:
+        assert each.recall_n == sum(world.truth[name] == each.label for name in drawn)
+        assert each.labelled_by_hand == sum(world.truth[name] == each.label for name in others)
+        assert each.recall_n + each.labelled_by_hand == sum(model.counts[each.label].values())
+        assert each.precision_n + each.predicted_by_hand == sum(row[each.label] for row in model.counts.values())
+    assert sum(each.n for each in model.reliability) == 100
+
+
+def render_of(world: World, tally: Tally) -> str:
+    return Path(write_report(world.run, tally)).read_text()
 
 
 def test_evidence_is_what_the_tally_says_and_none_without_a_draw(tmp_path: Path) -> None:

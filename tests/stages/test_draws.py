@@ -12,7 +12,7 @@ from scipy import stats
 
 from hashtag_photos.errors import RunError, UsageError
 from hashtag_photos.handlabels import BLIND, BY_HAND, DRAWN, HandLabel, HandLabels
-from hashtag_photos.labels import find_labels
+from hashtag_photos.labels import SKIP, find_labels
 from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
 from hashtag_photos.run import Run
 from hashtag_photos.sampling import Frame
@@ -332,6 +332,18 @@ def test_labels_by_hand_are_none_of_the_sample(large: Run) -> None:
     assert plan_labels(large, "m", LABELS, 3) == before
     say(large, pictures[50:], wrong=0.0)
     assert plan_labels(large, "m", LABELS, 3).labelled == 50
+
+
+def test_the_plan_tells_labels_skips_and_what_is_left_apart(large: Run) -> None:
+    pictures = drawn(draw_sample(large, "m", LABELS, 100))
+    say(large, pictures[:60], wrong=0.0)
+    skips = [
+        HandLabel(sha256=each, label=SKIP, coder="anna", at=NOW, question=KEY, round=BLIND, sampled=DRAWN)
+        for each in pictures[60:75]
+    ]
+    HandLabels(large).add(*skips)
+    plan = plan_labels(large, "m", LABELS, 3)
+    assert (plan.labelled, plan.skipped, plan.left, plan.drawn, plan.undrawn) == (60, 15, 25, 100, 3_900)
 
 
 def test_what_makes_no_sense_is_refused(run: Run) -> None:

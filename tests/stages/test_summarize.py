@@ -175,6 +175,7 @@ def test_files_and_dataframe_say_the_same(tmp_path: Path) -> None:
     with (tmp_path / "run/report/tally.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == list(frame.columns)
+    assert {row["kind"] for row in rows} == {"raw"}
     for row, (_, values) in zip(rows, frame.iterrows(), strict=True):
         assert row["label"] == values["label"]
         assert float(row["share"]) == pytest.approx(values["share"], abs=1e-6)
@@ -182,6 +183,7 @@ def test_files_and_dataframe_say_the_same(tmp_path: Path) -> None:
     with (tmp_path / "run/report/tally-by-source.csv").open() as file:
         by_source = list(csv.DictReader(file))
     assert list(by_source[0]) == list(tally.to_dataframe(by_source=True).columns)
+    assert {row["kind"] for row in by_source} == {"raw"}
     assert [int(row["images"]) for row in by_source] == list(tally.to_dataframe(by_source=True)["images"])
     said = json.loads((tmp_path / "run/report/tally.json").read_text())
     assert [row["images"] for row in said["classes"]] == list(frame["images"])

@@ -24,6 +24,7 @@ from hashtag_photos.labels import KINDS, UNSURE, LabelSet, find_labels, label_se
 from hashtag_photos.run import Run
 from hashtag_photos.stages.caveats import PrecisionCheck, VariantTally, moved
 from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.coverage import NO_TIME, Coverage, CoverageOf, most_missing
 from hashtag_photos.stages.numbers import BOUND, CORRECTED, DIFFERENCE, RATIO, RAW, Number
 from hashtag_photos.stages.reviewed import Agreed
@@ -45,6 +46,13 @@ _UNITS = {
     "photos": "photos in posts",
     "posts": "posts with pictures",
     "engagement": "likes, reposts, replies",
+}
+_NOT_COMPUTED = {
+    "coders": "Agreement between people",
+    "kappa": "Cohen's kappa",
+    "alpha": "Krippendorff's alpha",
+    "ac1": "Gwet's AC1",
+    "model": "The classifier against people",
 }
 REASONS = {
     "gone": "gone",
@@ -156,7 +164,9 @@ def render(
         quotable=_quotable(tally),
         curve=_curve(tally),
         reasons=REASONS,
+        not_computed=_NOT_COMPUTED,
         unsure=UNSURE,
+        census=CENSUS,
         wordings=_wordings(tally),
         open_labels=open_labels,
         kinds={each.name: each.title for each in find_labels(KINDS).classes},
@@ -184,7 +194,9 @@ def at_most(change: float) -> str:
 
 
 def interval(number: Number) -> str:
-    """A share with its interval, such as 58.1 % (52.4 – 63.7)."""
+    """A share with its interval, such as 58.1 % (52.4 – 63.7); one that was counted has none."""
+    if number.method == CENSUS:
+        return percent(number.value)
     ends = f"{100 * number.low:.1f} – {100 * (number.high or 0.0):.1f}"
     return f"{percent(number.value)} ({ends})" if number.value is not None else f"{ends}\N{NO-BREAK SPACE}%"
 

@@ -5,10 +5,15 @@ others, and are left out. What is not known widens the interval, as if it were t
 
 - skipped pictures, and gaps: pictures of the sample that were passed over, in a stratum where later ones have labels
 - disputes that nobody settled: they count for what all coders chose at the low end, for what any chose at the high end
-- pictures that one coder alone has seen, where others were seen by several: by how often these contradict each other
+- pictures that one coder alone has seen, where 10 others or more were seen by several: by how often these contradict
+  each other, at the upper end of what that can be
 - pictures that are in no draw, since they came later
 
-Gaps and skips stand at what the model predicts. A label of any image is one of its group, as groups are now.
+Gaps and skips stand at what the model predicts. A label of any image is one of its group, as groups are now. Of a group
+that was several pictures at the draw, one carries it (stages/sample.py), and what was said of the others is not used:
+a group that any of them could bring in would be drawn more often than its stratum says.
+
+Where all pictures have a label that nobody doubts, their share is counted, not estimated: its method is `census`.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hashtag_photos.agreement import cross_fitted
-from hashtag_photos.estimate import Corrected, Estimate, corrected
+from hashtag_photos.estimate import Corrected, Estimate, corrected, wilson
 from hashtag_photos.handlabels import Verdict
 from hashtag_photos.labels import SKIP, LabelSet
 from hashtag_photos.run import Run
@@ -31,6 +36,11 @@ from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.sample import carried, read_sample
 from hashtag_photos.stages.units import PICTURES, Units, count_units
 from hashtag_photos.tables import probability_column
+from hashtag_photos.words import many
+
+CENSUS = "census"
+#: pictures that two people saw: fewer don't tell how far they differ, in all or where one said a class
+_FEWEST_DOUBLES = 10
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -40,8 +50,9 @@ class Said(NamedTuple):
     """What the labels say of the sample, `rows`, (n,), of the population: those with labels, and gaps between them.
 
     `shares`, (n, classes), are what the coders chose, `low` and `high` what that leaves open. `labels` is how many
-    pictures got a class, the others are `skipped` or `gaps`; `disputed` and `doubles` (seen by two coders or more) are
-    of those with a class.
+    pictures got a class, from `coders` people; the others are `skipped` or `gaps`. Of those with a class `disputed` are
+    seen in different ways, and `alone` by one coder alone; to `doubles` two coders or more gave a class. Not used are
+    labels of pictures that are `merged` into others by now, and of those `gone`, which no longer count.
     """
 
     rows: Numbers
@@ -52,7 +63,52 @@ class Said(NamedTuple):
     skipped: int
     gaps: int
     disputed: int
+    alone: int
     doubles: int
+    coders: int
+    merged: int
+    gone: int
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What the intervals do not hold since too few people have looked, in words for users."""
+        second = "have a second person label with hashtag-photos review RUN --coder NAME"
+        open_ended = "how far others would agree is not known, and not in the intervals"
+        if not self.labels or self.doubles >= _FEWEST_DOUBLES:
+            return ()
+        if self.coders < 2:
+            return (f"one person alone labelled: {open_ended}; {second}",)
+        if not self.doubles:
+            return (f"no picture was labelled by two people: {open_ended}; {second}",)
+        if self.alone:
+            doubles = f"{many(self.doubles, 'picture')} {'was' if self.doubles == 1 else 'were'} labelled by two people"
+            return (
+                f"{doubles} or more, too few to tell how far people differ in the others, so that these are taken as "
+                f"labelled: it takes {_FEWEST_DOUBLES}; {second}",
+            )
+        return ()
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Which labels are not used, in words for users."""
+        told = (
+            (self.merged, "is one with another by now", "are one with another by now"),
+            (self.gone, "no longer counts", "no longer count"),
+        )
+        return tuple(
+            f"1 label is of a picture that {one}, and is not used"
+            if count == 1
+            else f"{count:,} labels are of pictures that {more}, and are not used"
+            for count, one, more in told
+            if count
+        )
+
+    def without_unknown(self) -> Said:
+        """The same if skipped pictures and gaps were what the model predicts: what these cost."""
+        unknown = ((self.low <= 0) & (self.high >= 1)).all(axis=1, keepdims=True)
+        return self._replace(
+            low=np.where(unknown, self.shares, self.low), high=np.where(unknown, self.shares, self.high)
+        )
 
 
 class Evidence:
@@ -86,6 +142,9 @@ class Evidence:
         held = carries[carrying]
         self._of_frame = np.full(len(strata), -1)  # rows of the population by rows of the frame
         self._of_frame[carrying] = np.arange(len(carrying))
+        is_drawn = np.zeros(len(strata), np.bool_)
+        is_drawn[list(drawn.values())] = True
+        self._carrier_drawn = is_drawn[carrying]
         self._of_picture = np.full(len(units.pictures), -1)  # and by places of today's pictures
         self._of_picture[held] = np.arange(len(carrying))
         _, self.strata = np.unique(strata[carrying], return_inverse=True)
@@ -149,9 +208,18 @@ class Evidence:
             high=said.high,
             classes=self.classes,
         )
+        if found.shares and self._counted(said, unit):
+            exact = tuple(Estimate(value=each.value, low=each.value, high=each.value) for each in found.shares)
+            return replace(found, n=said.labels, shares=exact, method=CENSUS)
         return replace(
             found, n=said.labels, shares=tuple(_widened(each, self.uncovered[unit]) for each in found.shares)
         )
+
+    def _counted(self, said: Said, unit: str) -> bool:
+        """Whether all that weighs anything in a unit has a label that leaves nothing open."""
+        known = np.zeros(len(self.strata), np.bool_)
+        known[said.rows] = (said.low == said.high).all(axis=1)
+        return not self.uncovered[unit] and not self.weights[unit][~known].any()
 
     def _fitted(self, said: Said) -> tuple[Floats, Floats]:
         """Tempered predictions of the population, and of those with labels without their own; once for all units."""
@@ -161,24 +229,35 @@ class Evidence:
 
     def said(self, verdicts: Mapping[str, Verdict]) -> Said:
         """What verdicts say of the sample; those of pictures that somebody chose are left out."""
-        own: dict[int, Verdict] = {}  # of the picture itself, by row of the frame
-        of_group: dict[int, Verdict] = {}  # of any image in its group, by row of the population
+        own: dict[int, str] = {}  # of the picture itself, by row of the frame
+        of_group: dict[int, str] = {}  # of any image in its group, by row of the population
+        gone = 0
         for sha256 in sorted(verdicts):
             if verdicts[sha256].sampled:
                 place = self.units.find(sha256)
                 if place is not None:
-                    of_group.setdefault(int(self._of_picture[place]), verdicts[sha256])
+                    of_group.setdefault(int(self._of_picture[place]), sha256)
                 if sha256 in self._drawn:
-                    own[self._drawn[sha256]] = verdicts[sha256]
-        of_itself = {int(self._of_frame[row]): verdict for row, verdict in own.items()}
+                    own[self._drawn[sha256]] = sha256
+                    gone += place is None and self._has_class(verdicts[sha256])
+        of_itself = {int(self._of_frame[row]): sha256 for row, sha256 in own.items()}
         reached = self._of_frame[self._reached(np.array(list(own), np.int64))]
         rows = reached[reached >= 0]
         k = len(self.classes)
         shares, low, high = self.predictions[rows].copy(), np.zeros((len(rows), k)), np.ones((len(rows), k))
-        found = [of_itself.get(row) or of_group.get(row) for row in rows.tolist()]
+        used = [of_itself.get(row) or of_group.get(row) for row in rows.tolist()]
+        found = [verdicts[sha256] if sha256 else None for sha256 in used]
+        unused = set(own.values()).difference(each for each in used if each)
+        merged = sum(self._has_class(verdicts[sha256]) for sha256 in unused) - gone
         chosen = [self._chosen(each) for each in found]
         contradicts, joins = _contradictions(chosen, k)
-        labels = skipped = disputed = doubles = 0
+        coders = {
+            coder
+            for verdict in found
+            for coder, answer in (verdict.answers.items() if verdict else ())
+            if answer in self.classes
+        }
+        labels = skipped = disputed = alone = 0
         for at, (verdict, places) in enumerate(zip(found, chosen, strict=True)):
             settled = verdict.settled if verdict else None
             if settled in self.classes:
@@ -190,20 +269,38 @@ class Evidence:
             counts = np.bincount(places, minlength=k)
             shares[at] = counts / len(places)
             low[at], high[at] = counts == len(places), counts > 0
-            doubles += len(chosen[at]) > 1
             if settled is None:
                 disputed += int(np.count_nonzero(counts)) > 1
                 if len(places) == 1:
+                    alone += 1
                     low[at], high[at] = shares[at] * (1 - contradicts), shares[at] + (1 - shares[at]) * joins
-        return Said(rows, shares, low, high, labels, skipped, len(rows) - labels - skipped, disputed, doubles)
+        return Said(
+            rows=rows,
+            shares=shares,
+            low=low,
+            high=high,
+            labels=labels,
+            skipped=skipped,
+            gaps=len(rows) - labels - skipped,
+            disputed=disputed,
+            alone=alone,
+            doubles=sum(len(places) > 1 for places in chosen),
+            coders=len(coders),
+            merged=merged,
+            gone=gone,
+        )
 
     def stands_for(self, places: Numbers, drawn: npt.NDArray[np.bool_]) -> Floats:
         """For how many pictures each of these stands, (n,) places in `units.pictures`; 0 for one that was not drawn."""
         rows = np.where(drawn, self._of_picture[places], -1)
+        rows[~self._carrier_drawn[rows]] = -1
         strata = self.strata[rows]
         labelled = np.bincount(strata[rows >= 0], minlength=strata.max(initial=0) + 1)
         stood_for = np.bincount(self.strata, minlength=len(labelled))[: len(labelled)]
         return np.where(rows >= 0, stood_for[strata] / np.maximum(labelled[strata], 1), 0.0)
+
+    def _has_class(self, verdict: Verdict) -> bool:
+        return verdict.settled in self.classes or bool(self._chosen(verdict))
 
     def _chosen(self, verdict: Verdict | None) -> list[int]:
         """The classes that coders chose in the blind round."""
@@ -228,23 +325,37 @@ def predicted(pictures: list[str], scores: pa.Table, labels: LabelSet) -> Floats
 def _contradictions(chosen: list[list[int]], k: int) -> tuple[Floats, Floats]:
     """How often, by class, a second coder contradicts one who says so, and says so to one who doesn't; (k,) each.
 
-    None where no picture was seen by two; where none of these was said to be of a class, what holds for all of them.
+    The upper ends of Wilson's intervals, over pictures that were seen by two or more. What fewer than _FEWEST_DOUBLES
+    of them tell of is as often as any contradiction, or as it was seen; fewer in all tell nothing, and give 0.
     """
-    pairs = np.zeros((k, k))
-    for places in chosen:
-        for i, one in enumerate(places):
-            for j, other in enumerate(places):
-                if i != j:
-                    pairs[one, other] += 1 / (len(places) - 1)
-    total = pairs.sum()
-    if not total:
+    doubles = [places for places in chosen if len(places) > 1]
+    if len(doubles) < _FEWEST_DOUBLES:
         return np.zeros(k), np.zeros(k)
-    said, both = pairs.sum(axis=1), np.diag(pairs)
-    overall = 1 - both.sum() / total
-    contradicts = np.where(said > 0, 1 - both / np.where(said > 0, said, 1), overall)
-    others = total - said
-    joins = np.where(others > 0, (pairs.sum(axis=0) - both) / np.where(others > 0, others, 1), overall)
-    return contradicts, joins
+    pairs = np.zeros((k, k))
+    says, denies = np.zeros(k), np.zeros(k)  # doubles of which a coder says the class, and says another
+    for places in doubles:
+        counts = np.bincount(places, minlength=k)
+        pairs += (np.outer(counts, counts) - np.diag(counts)) / (len(places) - 1)
+        says += counts > 0
+        denies += counts < len(places)
+    said, both, total = pairs.sum(axis=1), np.diag(pairs), float(pairs.sum())
+    overall = _at_most(1 - float(both.sum()) / total, len(doubles))
+
+    def each(of: Floats, among: Floats, seen: Floats) -> Floats:
+        rates = np.divide(of, among, out=np.zeros(k), where=among > 0)
+        return np.array(
+            [
+                _at_most(rate, n) if n >= _FEWEST_DOUBLES else max(rate, overall)
+                for rate, n in zip(rates.tolist(), seen.tolist(), strict=True)
+            ]
+        )
+
+    return each(said - both, said, says), each(said - both, total - said, denies)
+
+
+def _at_most(rate: float, n: float) -> float:
+    """The upper end of a rate that was seen in n."""
+    return wilson(min(max(rate, 0.0), 1.0) * n, n)[1]
 
 
 def _widened(share: Estimate, unknown: float) -> Estimate:

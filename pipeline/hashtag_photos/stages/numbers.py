@@ -2,7 +2,7 @@
 
 - `raw`: what the model says. The interval takes the images as a random sample and the labels as right.
 - `corrected`: what people would say, estimated from hand labels of a random sample. The model's errors are in the
-  interval.
+  interval. Where they labelled everything (the method is `census`), it is what they said, and there is no interval.
 - `bound`: whatever attachments show that could not be classified, the share lies between these two; those of a
   corrected share hold as surely as its interval does.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import combinations
 
 import numpy as np
@@ -28,6 +28,7 @@ from hashtag_photos.estimate import (
     wilson,
 )
 from hashtag_photos.labels import UNSURE
+from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.units import ENGAGEMENT, IMAGES, PHOTOS, PICTURES, POSTS, Units
 from hashtag_photos.tables import as_csv
 from hashtag_photos.words import many
@@ -45,7 +46,8 @@ class Number:
     A share is of the class `label` in a `unit` (see stages/units.py), and `of` all there is in that unit. A difference
     is its share less that of `versus`, a ratio its share by that one's, `probability` that it has more. It rests on `n`
     images or pictures that the model labelled, or pictures that people labelled: `rests_on` says which. In a raw
-    interval these are worth `effective_n`, since near-duplicates are not independent.
+    interval these are worth `effective_n`, since near-duplicates are not independent. `warnings` are what to be careful
+    of beyond the interval, in words. In a census `low` and `high` are the value, and there is no `probability`.
     """
 
     kind: str
@@ -62,12 +64,14 @@ class Number:
     effective_n: float | None
     of: int
     method: str
+    warnings: tuple[str, ...]
     sentence: str
 
 
 def numbers_csv(numbers: Iterable[Number]) -> str:
-    """Numbers as CSV."""
-    return as_csv(map(asdict, numbers), [each.name for each in fields(Number)])
+    """Numbers as CSV; warnings are divided by semicolons."""
+    rows = (asdict(each) | {"warnings": "; ".join(each.warnings)} for each in numbers)
+    return as_csv(rows, [each.name for each in fields(Number)])
 
 
 def raw_shares(units: Units, labels: npt.NDArray[np.integer], titles: Mapping[str, str]) -> Iterator[Number]:
@@ -102,23 +106,49 @@ def raw_shares(units: Units, labels: npt.NDArray[np.integer], titles: Mapping[st
                 effective_n=effective,
                 of=whole.count,
                 method="Wilson score interval at the effective size, groups of near-duplicates being clusters",
+                warnings=(),
                 sentence=f"Of {whole.named}, {_share(share, low, high)} {whole.are(label, title)}, {what}.",
             )
 
 
-def corrected_numbers(units: Units, by_unit: Mapping[str, Corrected], titles: Mapping[str, str]) -> Iterator[Number]:
-    """Shares, differences and ratios of the classes in `titles` as people label them, in each unit that has any."""
+def corrected_numbers(
+    units: Units,
+    by_unit: Mapping[str, Corrected],
+    titles: Mapping[str, str],
+    *,
+    coders: int,
+    doubts: tuple[str, ...] = (),
+) -> Iterator[Number]:
+    """Shares, differences and ratios of the classes in `titles` as people label them, in each unit that has any.
+
+    The labels are of so many `coders`; `doubts` are what to be careful of in all units.
+    """
     for unit, corrected in by_unit.items():
         if corrected.shares:
-            yield from _in_unit(_Whole(unit, float(units.weights[unit].sum())), corrected, titles)
+            weights = units.weights[unit]
+            weighing = int(np.count_nonzero(weights))
+            resting = _resting(corrected.n, coders)
+            if corrected.method == CENSUS:
+                all_of_them = "The 1 distinct picture" if weighing == 1 else f"All {weighing:,} distinct pictures"
+                stating = " with any likes, reposts or replies" if weighing < len(weights) else ""
+                was = "was" if weighing == 1 else "were"
+                resting = f"{all_of_them}{stating} {was} labelled by hand{_by(coders, ', ')}"
+            corrected = replace(corrected, warnings=tuple(dict.fromkeys((*corrected.warnings, *doubts))))
+            yield from _in_unit(_Whole(unit, float(weights.sum())), corrected, titles, resting)
 
 
-def _in_unit(whole: _Whole, corrected: Corrected, titles: Mapping[str, str]) -> Iterator[Number]:
+def _in_unit(whole: _Whole, corrected: Corrected, titles: Mapping[str, str], resting: str) -> Iterator[Number]:
+    """`resting` says what labels the numbers rest on."""
     names = list(titles)
-    resting = _resting(corrected.n)
+    counted = corrected.method == CENSUS
 
     def number(
-        measure: str, pair: tuple[int, int | None], estimate: Estimate, sentence: str, probability: float | None = None
+        measure: str,
+        pair: tuple[int, int | None],
+        estimate: Estimate,
+        sentence: str,
+        probability: float | None = None,
+        likely: str = "",
     ) -> Number:
         label, versus = pair
         return Number(
@@ -130,49 +160,63 @@ def _in_unit(whole: _Whole, corrected: Corrected, titles: Mapping[str, str]) -> 
             value=_finite(estimate.value),
             low=estimate.low,
             high=_finite(estimate.high),
-            probability=probability,
+            probability=None if counted else probability,
             n=corrected.n,
             rests_on="labels",
             effective_n=None,
             of=whole.count,
             method=corrected.method,
-            sentence=f"Of {whole.named}, {sentence}.",
+            warnings=corrected.warnings,
+            sentence=(
+                f"{resting}: {of_all}{sentence}." if counted else f"Of {whole.named}, {sentence}, {resting}{likely}."
+            ),
         )
 
+    of_all = "" if whole.unit == PICTURES else f"of {whole.named}, "
     for place, (name, share) in enumerate(zip(names, corrected.shares, strict=True)):
-        told = _share(share.value, share.low, share.high)
-        yield number(SHARE, (place, None), share, f"{told} {whole.are(name, titles[name])}, {resting}")
+        told = f"{_exactly(share.value)} %" if counted else _share(share.value, share.low, share.high)
+        yield number(SHARE, (place, None), share, f"{told} {whole.are(name, titles[name])}")
     for pair in combinations(range(len(names) if len(names) <= _MOST_PAIRED else 2), 2):
         a, b = sorted(pair, key=lambda each: -corrected.shares[each].value)  # the one that has more comes first
         first, second = f"“{titles[names[a]]}”", f"“{titles[names[b]]}”"
         apart, probability = difference(corrected, a, b), probability_more(corrected, a, b)
         told, low, high = _percents(apart.value, apart.low, apart.high)
-        points = f"{told} point{'' if told == '1' else 's'} (95 % interval {low} to {high})"
-        yield number(
-            DIFFERENCE,
-            (a, b),
-            apart,
-            f"the share of {first} is {points} above that of {second}, {resting}; the "
-            f"probability that {first} outnumbered {second} is {chance(probability)}",
-            probability,
-        )
-        if corrected.shares[a].value:
+        if counted:
+            told = _exactly(apart.value)
+        points = f"{told} point{'' if told == '1' else 's'}{'' if counted else f' (95 % interval {low} to {high})'}"
+        likely = f"; the probability that {first} outnumbered {second} is {chance(probability)}"
+        sentence = f"the share of {first} is {points} above that of {second}"
+        if counted and not apart.value:
+            sentence = f"the shares of {first} and {second} are the same"
+        yield number(DIFFERENCE, (a, b), apart, sentence, probability, likely)
+        if corrected.shares[a].value and not (counted and not corrected.shares[b].value):
             by = ratio(corrected, a, b)
-            yield number(RATIO, (a, b), by, f"there were {times(by)} of {first} for each of {second}, {resting}")
+            told = times(by, interval=not counted)
+            yield number(RATIO, (a, b), by, f"there were {told} of {first} for each of {second}")
 
 
-def share_bounds(shares: Iterable[Number], missing: int, titles: Mapping[str, str]) -> Iterator[Number]:
-    """Between what the shares of photos lie among all attachments, whatever the `missing` show; nothing if none is."""
+def share_bounds(
+    shares: Iterable[Number], missing: int, titles: Mapping[str, str], *, coders: int = 0
+) -> Iterator[Number]:
+    """Between what the shares of photos lie among all attachments, whatever the `missing` show; nothing if none is.
+
+    Hand labels are of so many `coders`.
+    """
     for share in shares if missing else ():
         if (share.measure, share.unit) != (SHARE, PHOTOS) or share.value is None or share.high is None:
             continue
-        raw = share.kind == RAW
+        raw, counted = share.kind == RAW, share.method == CENSUS
         low, high = bounds(*((share.value, share.value) if raw else (share.low, share.high)), share.of, missing)
         least, most = _percents(low, high)
         whole = _Whole(PHOTOS, share.of + missing)
-        resting = (
-            "as the model labels the others" if raw else f"with 95 % confidence, {_resting(share.n)} of the others"
+        resting, method = (
+            f"with 95 % confidence, {_resting(share.n, coders)} of the others",
+            f" of the interval of {share.method}",
         )
+        if raw:
+            resting, method = "as the model labels the others", ""
+        elif counted:
+            resting, method = f"as all the others were labelled by hand{_by(coders, ', ')}", ""
         yield Number(
             kind=BOUND,
             measure=SHARE,
@@ -187,7 +231,8 @@ def share_bounds(shares: Iterable[Number], missing: int, titles: Mapping[str, st
             rests_on=share.rests_on,
             effective_n=None,
             of=whole.count,
-            method="worst case (Manski)" if raw else f"worst case (Manski) of the interval of {share.method}",
+            method=f"worst case (Manski){method}",
+            warnings=share.warnings,
             sentence=f"Whatever the {many(missing, 'attachment')} show{'s' if missing == 1 else ''} that could not be "
             f"classified, between {least} and {most} % of all {many(whole.count, 'attachment')} "
             f"{whole.are(share.label, titles[share.label])}, {resting}.",
@@ -215,8 +260,19 @@ class _Whole:
         return f"{verb} {'pictures ' if self.unit in (POSTS, ENGAGEMENT) else ''}too close to call"
 
 
-def _resting(labels: int) -> str:
-    return f"estimated from {many(labels, 'hand label')}"
+def _resting(labels: int, coders: int) -> str:
+    return f"estimated from {many(labels, 'hand label')}{_by(coders, ' ')}"
+
+
+def _by(coders: int, before: str) -> str:
+    """How many people labelled, with what comes `before` it; nothing where that is not known."""
+    return "" if not coders else f"{before}by {'one person' if coders == 1 else f'{coders} people'}"
+
+
+def _exactly(share: float) -> str:
+    """A share that was counted, times 100."""
+    least = min((each for each in (abs(share), 1 - abs(share)) if each > 1e-9), default=1.0)
+    return f"{100 * share:.{0 if least >= 0.005 else 1 if least >= 0.0005 else 2}f}"
 
 
 def _share(share: float, low: float, high: float) -> str:
@@ -232,12 +288,14 @@ def _percents(*shares: float) -> list[str]:
     return [f"{100 * each + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}") for each in shares]
 
 
-def times(ratio: Estimate | Number) -> str:
-    """A ratio with its interval in words; it may have no upper end."""
+def times(ratio: Estimate | Number, *, interval: bool = True) -> str:
+    """A ratio in words, with its `interval`, which may have no upper end."""
 
     def told(value: float) -> str:
         return f"{value:.2f}" if value < 0.95 else f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
 
+    if not interval and ratio.value is not None:
+        return told(ratio.value)
     if ratio.value is None or math.isinf(ratio.value):
         return f"at least {told(ratio.low)} (95 % interval, without upper end)"
     if ratio.high is None or math.isinf(ratio.high):

@@ -27,11 +27,12 @@ _LEAST = 2  # pictures that two coders have both seen, or that have a label: of 
 class Review:
     """How a sample was drawn and labelled, in pictures, for the question `question_key`.
 
-    Of the `drawn`, so many are `labelled` with a class, `skipped`, `gaps` (passed over) or not reached yet; of the
-    labelled, so many are `disputed` still, and were seen by two coders or more (`doubles`). `uncovered` pictures came
-    after the last draw. `by_hand` have labels and were not drawn: they count for agreement alone. `coders` are those of
-    the labelled. `refused` says by unit why there is no corrected share, `notes` what to be careful of. Without a
-    sample `drawn` is None.
+    Of the `drawn`, so many are `labelled` with a class, `skipped`, `gaps` (passed over) or not reached yet; to so many
+    two coders or more gave a class (`doubles`), and of the labelled so many are `disputed` still. Labels are not used
+    of pictures that are `merged` into others by now, and of those `gone`, which no longer count. `uncovered` pictures
+    came after the last draw. `by_hand` have labels and were not drawn: they count for agreement alone. `coders` are
+    those of the labelled. `refused` says by unit why there is no corrected share, `notes` what to be careful of.
+    Without a sample `drawn` is None.
     """
 
     question_key: str
@@ -41,6 +42,8 @@ class Review:
     gaps: int
     disputed: int
     doubles: int
+    merged: int
+    gone: int
     uncovered: int
     by_hand: int
     coders: int
@@ -61,42 +64,48 @@ class Agreed:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassAgreement:
-    """A class: how many pictures people say show it, and the model.
+    """A class, as people say and as the model says.
 
-    Of the first, `recall` is the share that the model finds, and of the second, `precision` the share that people
-    agree with; None where there are none.
+    Of `recall_n` pictures that people say show it, `recall` is the share that the model finds; of `precision_n` that
+    the model says show it, `precision` the share that people agree with. Both are None of none. Pictures that somebody
+    chose are `labelled_by_hand` and `predicted_by_hand` beside; they are what the two rest on where none was drawn.
     """
 
     label: str
-    labelled: int
-    predicted: int
     recall: Estimate | None
+    recall_n: int
     precision: Estimate | None
+    precision_n: int
+    labelled_by_hand: int
+    predicted_by_hand: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelAgreement:
     """The model against the labels of `n` pictures, `by_hand` of them not drawn; disputed ones don't count.
 
-    `counts` are pictures by what people say and what the model says, `unsure` among the latter. All else is of the
-    `drawn` pictures, weighted to stand for the whole; where none was drawn, of the others as they are. `reliability` is
-    how often the model was right where it was so sure, `calibration_error` the mean distance between the two, and
-    `temperature` what its logits would have to be divided by.
+    `counts` are pictures by what people say and what the model says, `unsure` among the latter. All else `rests_on` so
+    many drawn pictures, weighted to stand for the whole; where none was drawn, on the others as they are. `reliability`
+    is how often the model was right where it was so sure, `calibration_error` the mean distance between the two, and
+    `temperature` what its logits would have to be divided by, None where the labels don't tell.
     """
 
     n: int
     by_hand: int
+    rests_on: int
     weighted: bool
     counts: dict[str, dict[str, int]]
     classes: tuple[ClassAgreement, ...]
     reliability: tuple[Bin, ...]
     calibration_error: float
-    temperature: float
+    temperature: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How far coders agree, and the model with them, over all hand labels; what is None was not computed, and why.
+    """How far coders agree, and the model with them, over all hand labels.
+
+    What is None was not computed: `reasons` say why, by its name, and by `coders` for all three indices.
 
     `kappa` is Cohen's, of the two coders who have most pictures in common; `alpha` Krippendorff's and `ac1` Gwet's, of
     all coders. They are of what was said in the blind round, on `pictures` with a class, `by_hand` of them not drawn.
@@ -119,7 +128,6 @@ def review(
     by_unit: Mapping[str, Corrected],
 ) -> Review:
     """How the labelling stands, from all verdicts and what was made of them."""
-    coders = {coder for verdict in verdicts.values() for coder in verdict.answers if verdict.sampled}
     by_hand = sum(not each.sampled for each in verdicts.values())
     refused = {unit: each.refused for unit, each in by_unit.items() if each.refused}
     if evidence is None or said is None:
@@ -132,9 +140,11 @@ def review(
             gaps=0,
             disputed=0,
             doubles=0,
+            merged=0,
+            gone=0,
             uncovered=0,
             by_hand=by_hand,
-            coders=len(coders),
+            coders=0,
             refused=refused,
             notes=notes if by_hand else (),
         )
@@ -142,12 +152,9 @@ def review(
     counted = "as unknown, which widens the intervals"
     ours = [
         (
-            len(coders) == 1 and said.labels,
-            "one person alone labelled: how far others would agree is not known, and not in the intervals",
-        ),
-        (
-            0 < said.doubles < said.labels,
-            f"{_pictures(said.doubles)} labelled by two people or more: what they differ in widens the intervals",
+            said.doubles and said.alone and not said.doubts,
+            f"{_pictures(said.doubles)} labelled by two people or more: how often these can differ widens the "
+            "intervals, for what one person alone has labelled",
         ),
         (said.skipped, f"{_pictures(said.skipped)} skipped: counted {counted}"),
         (said.gaps, f"{_pictures(said.gaps)} passed over, while later ones were labelled: counted {counted}"),
@@ -171,11 +178,13 @@ def review(
         gaps=said.gaps,
         disputed=said.disputed,
         doubles=said.doubles,
+        merged=said.merged,
+        gone=said.gone,
         uncovered=evidence.uncovered_pictures,
         by_hand=by_hand,
-        coders=len(coders),
+        coders=said.coders,
         refused=refused,
-        notes=(*warned, *(note for holds, note in ours if holds)),
+        notes=(*warned, *said.doubts, *(note for holds, note in ours if holds), *said.unused),
     )
 
 
@@ -205,9 +214,9 @@ def agreement(
     together = ratings[(ratings >= 0).sum(axis=1) >= 2]
     kappa = alpha = ac1 = None
     if len(together) < _LEAST:
+        had = "no picture was" if not len(together) else "1 picture alone was"
         reasons["coders"] = (
-            "no two people have labelled the same pictures: ask a second one, with hashtag-photos review RUN "
-            "--coder NAME"
+            f"{had} labelled by two people: ask a second one, with hashtag-photos review RUN --coder NAME"
         )
     else:
         a, b = max(combinations(range(len(coders)), 2), key=lambda pair: (together[:, pair] >= 0).all(axis=1).sum())
@@ -215,11 +224,16 @@ def agreement(
         involved = int((together >= 0).any(axis=0).sum())
         if len(both) >= _LEAST:
             kappa = _agreed(statistics.kappa(both[:, 0], both[:, 1]), len(both), 2)
+        else:
+            reasons["kappa"] = "no two people have labelled the same two pictures"
         alpha = _agreed(statistics.alpha(together), len(together), involved)
         ac1 = _agreed(statistics.ac1(together, len(classes)), len(together), involved)
+        for name, found, of in (("kappa", kappa, both), ("alpha", alpha, together), ("ac1", ac1, together)):
+            if found is None:
+                reasons.setdefault(name, _undefined(of))
     model = _model(verdicts, classes, units, predictions, predicted, evidence)
     if model is None:
-        reasons["model"] = "no picture that counts has a label which nobody disputes"
+        reasons["model"] = f"fewer than {_LEAST} pictures that count have a label which nobody disputes"
     by_hand = [not verdicts[sha256].sampled for sha256 in sorted(verdicts)]
     return Agreement(
         pictures=int(seen.sum()),
@@ -236,6 +250,13 @@ def _agreed(estimate: Estimate | None, n: int, coders: int) -> Agreed | None:
     if estimate is None:
         return None
     return Agreed(value=estimate.value, low=estimate.low, high=estimate.high, n=n, coders=coders)
+
+
+def _undefined(ratings: Numbers) -> str:
+    """Why an index of these ratings, (pictures, coders), of which -1 is none, is not defined."""
+    if len(np.unique(ratings[ratings >= 0])) == 1:
+        return f"of all {len(ratings):,} pictures people said the same class, so that chance alone would agree as well"
+    return f"it is not defined for what people said of these {len(ratings):,} pictures"
 
 
 def _model(
@@ -264,12 +285,14 @@ def _model(
         weighted = weights > 0
     else:
         weighted = ~drawn
+    by_hand = np.bincount(true[~drawn] * (k + 1) + predicted[places[~drawn]], minlength=k * (k + 1)).reshape(k, k + 1)
     places, true, weights = places[weighted], true[weighted], weights[weighted]
     found = statistics.confusion(true, predicted[places], weights, k + 1)
     curve = statistics.calibration(predictions[places], true, weights)
     return ModelAgreement(
         n=int(counts.sum()),
         by_hand=int((~drawn).sum()),
+        rests_on=len(places),
         weighted=bool(drawn.any()),
         counts={
             name: dict(zip((*classes, "unsure"), row, strict=True))
@@ -278,10 +301,12 @@ def _model(
         classes=tuple(
             ClassAgreement(
                 label=name,
-                labelled=int(counts[place].sum()),
-                predicted=int(counts[:, place].sum()),
                 recall=found.recall[place],
+                recall_n=int(found.counts[place].sum()),
                 precision=found.precision[place],
+                precision_n=int(found.counts[:, place].sum()),
+                labelled_by_hand=int(by_hand[place].sum()),
+                predicted_by_hand=int(by_hand[:, place].sum()),
             )
             for place, name in enumerate(classes)
         ),

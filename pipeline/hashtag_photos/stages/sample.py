@@ -39,16 +39,25 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How many labels are `needed` in all for ± `points`, what there is, and how wide it is now, if that is known.
+    """How many labels are `needed` in all for ± `points`, and what there is.
 
-    `labelled` and `drawn` are pictures of the sample, `pictures` all that there are.
+    Of the `pictures` that there are now, so many of the sample are `labelled` with a class, `skipped` by all who saw
+    them, and `left` to be labelled. `drawn` are all that were drawn, those among them too that are one with another by
+    now, or no longer count.
     """
 
     points: float
     needed: int
     labelled: int
+    skipped: int
+    left: int
     drawn: int
     pictures: int
+
+    @property
+    def undrawn(self) -> int:
+        """Pictures that can still be drawn."""
+        return self.pictures - self.labelled - self.skipped - self.left
 
 
 def sample_path(question_key: str) -> str:
@@ -118,7 +127,7 @@ def plan_labels(run: Run, model_key: str, labels: LabelSet, points: float) -> Pl
         raise UsageError(f"--plan {points:g}: percentage points, such as 3 for ±3 points", subject=points)
     frame = read_sample(run, labels.question_key)
     now = _Pictures.of(run, model_key, labels, frame)
-    at, said = _said(run, labels, frame, now)
+    at, said, skipped, left = _said(run, labels, frame, now)
     return Plan(
         points=points,
         needed=sampling.plan(
@@ -130,6 +139,8 @@ def plan_labels(run: Run, model_key: str, labels: LabelSet, points: float) -> Pl
             labels=said if len(at) else None,
         ),
         labelled=len(at),
+        skipped=skipped,
+        left=left,
         drawn=0 if frame is None else int(frame.drawn.sum()),
         pictures=len(now.names),
     )
@@ -210,17 +221,27 @@ def _table(frame: Frame) -> pa.Table:
     return pa.table(columns, schema=SAMPLE)
 
 
-def _said(run: Run, labels: LabelSet, frame: Frame | None, now: _Pictures) -> tuple[Numbers, Floats]:
-    """Which pictures of the sample have labels, and the shares of the classes that their coders chose, (n, classes)."""
-    if frame is None:
-        return np.empty(0, np.int64), np.empty((0, len(labels.classes)))
+def _said(run: Run, labels: LabelSet, frame: Frame | None, now: _Pictures) -> tuple[Numbers, Floats, int, int]:
+    """Which pictures of the sample have labels, and the shares of the classes that their coders chose, (n, classes).
+
+    Then how many others are skipped, and how many nobody has answered yet. Pictures that another one of the frame
+    carries by now are not among them.
+    """
     place = {name: number for number, name in enumerate(now.names)}
-    sampled = set(frame.sha256[frame.drawn].tolist())
+    sampled = [each for each in frame.sha256[frame.drawn].tolist() if each in place] if frame is not None else []
+    verdicts = HandLabels(run).verdicts(labels.question_key)
     numbers, rows = [], []
-    for sha256, verdict in HandLabels(run).verdicts(labels.question_key).items():
+    skipped = 0
+    for sha256 in sampled:
+        verdict = verdicts.get(sha256)
+        if verdict is None or not verdict.sampled:
+            continue
         answers = [verdict.settled] if verdict.settled else list(verdict.answers.values())
         chosen = [labels.class_names.index(answer) for answer in answers if answer != SKIP]
-        if chosen and verdict.sampled and sha256 in sampled and sha256 in place:
-            numbers.append(place[sha256])
-            rows.append(np.bincount(chosen, minlength=len(labels.classes)) / len(chosen))
-    return np.array(numbers, np.int64), np.array(rows).reshape(len(rows), len(labels.classes))
+        if not chosen:
+            skipped += 1
+            continue
+        numbers.append(place[sha256])
+        rows.append(np.bincount(chosen, minlength=len(labels.classes)) / len(chosen))
+    found = np.array(numbers, np.int64), np.array(rows).reshape(len(rows), len(labels.classes))
+    return *found, skipped, len(sampled) - len(rows) - skipped

@@ -165,7 +165,7 @@ def _tally(
         posts=posts,
         photos=photos,
         classes=tuple(classes),
-        numbers=(*shares, *share_bounds(shares, coverage.attachments - photos, titles)),
+        numbers=(*shares, *share_bounds(shares, coverage.attachments - photos, titles, coders=people.review.coders)),
         engagement=Engagement(
             posts=units.posts,
             weighing=units.stating,
@@ -214,7 +214,9 @@ def _of_people(
         predictions = predicted(units.pictures, scores, labels)
         agreed = agreement(verdicts, labels.class_names, units, predictions, label_of, evidence)
     return _People(
-        numbers=tuple(corrected_numbers(units, by_unit, titles)),
+        numbers=tuple(corrected_numbers(units, by_unit, titles, coders=said.coders, doubts=said.doubts))
+        if said
+        else (),
         review=review(labels.question_key, verdicts, evidence, said, by_unit),
         agreement=agreed,
     )

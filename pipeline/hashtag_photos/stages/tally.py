@@ -163,11 +163,13 @@ class Tally:
         return pandas.DataFrame(self.rows_by_source() if by_source else self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
-        """The classes as plain rows, each with its denominators."""
+        """The classes as plain rows, each with its denominators. Their `kind` is raw, but for what begins with
+        `corrected`."""
         without = {each.label: each for each in self.without_text.classes} if self.without_text else {}
         return [
             {
                 "label": each.label,
+                "kind": RAW,
                 "pictures": each.pictures,
                 "pictures_total": self.pictures,
                 **{f"pictures_{name}": value for name, value in self._share(RAW, each.label).items() if name != "n"},
@@ -201,7 +203,9 @@ class Tally:
     def rows_by_source(self) -> list[dict[str, Any]]:
         """The classes of each source as plain rows, each with its denominators."""
         complete = {"collected_completely": self.coverage.collected_completely}
-        rows = [asdict(each) | complete for each in self.sources]
+        rows: list[dict[str, Any]] = []
+        for each in self.sources:
+            rows.append({"source": each.source, "label": each.label, "kind": RAW} | asdict(each) | complete)
         return [{_COLUMN_NAMES.get(name, name): value for name, value in row.items()} for row in rows]
 
     def to_json(self) -> str:
@@ -214,7 +218,8 @@ class Tally:
     def to_csv(self, *, by_source: bool = False) -> str:
         """The classes as CSV; `by_source` for each source."""
         rows = self.rows_by_source() if by_source else self.rows()
-        names = [*(each.name for each in fields(SourceTally)), "collected_completely"]
+        source, label, *others = (each.name for each in fields(SourceTally))
+        names = [source, label, "kind", *others, "collected_completely"]
         return as_csv(rows, [_COLUMN_NAMES.get(name, name) for name in names] if by_source else rows[0])
 
     def numbers_csv(self) -> str:
