@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from hashtag_photos.agreement import (
     ac1,
+    ac1_error,
     alpha,
     calibration,
     confusion,
     cross_fitted,
     kappa,
+    kappa_error,
     temperature,
     tempered,
 )
@@ -47,7 +49,10 @@ def test_kappa_published_example() -> None:
     found = kappa(a, b)
     assert found is not None
     assert found.value == pytest.approx(0.429, abs=5e-4)
-    assert ((found.high - found.low) / 2 / 1.959964) ** 2 == pytest.approx(0.002885, abs=5e-7)
+    error = kappa_error(a, b)
+    assert error is not None
+    assert error**2 == pytest.approx(0.002885, abs=5e-7)
+    assert found.low <= found.value - 1.96 * error < found.value + 1.95 * error <= found.high
 
 
 def test_kappa_of_two_by_two() -> None:
@@ -69,7 +74,8 @@ def test_ac1_published_example() -> None:
     found = ac1(PUBLISHED)
     assert found is not None
     assert found.value == pytest.approx(0.775444068, abs=1e-6)
-    assert found.value - found.low == pytest.approx(1.959964 * 0.142949951, abs=1e-6)
+    assert ac1_error(PUBLISHED) == pytest.approx(0.142949951, abs=1e-6)
+    assert found.low <= found.value - 1.959964 * 0.142949
 
 
 REFERENCE = json.loads((Path(__file__).parent / "agreement_reference.json").read_text())
@@ -84,7 +90,7 @@ def test_alpha_and_ac1_are_those_of_krippendorff_and_irrcac(case) -> None:
     assert g is not None
     assert a.value == pytest.approx(case["alpha"], abs=1e-6)
     assert g.value == pytest.approx(case["ac1"], abs=1e-6)
-    assert g.value - g.low == pytest.approx(1.959964 * case["se"], abs=1e-6)
+    assert ac1_error(ratings) == pytest.approx(case["se"], abs=1e-6)
 
 
 def test_what_nobody_said_twice_has_no_agreement() -> None:
@@ -101,6 +107,39 @@ def test_one_class_alone_is_no_agreement_beyond_chance_but_for_ac1() -> None:
     found = ac1(same, classes=3)
     assert found is not None
     assert found.value == 1
+
+
+@pytest.mark.parametrize("n", [2, 5, 10, 50])
+def test_perfect_agreement_in_few_units_proves_little(n: int) -> None:
+    """As far as Wilson's interval of n out of n leaves open, chance agreement as it is (1/2 here)."""
+    a = np.arange(n) % 2
+    chance = (n // 2 / n) ** 2 + (1 - n // 2 / n) ** 2
+    least = (wilson(n, n)[0] - chance) / (1 - chance)
+    for found in (kappa(a, a), alpha(np.stack([a, a], axis=1)), ac1(np.stack([a, a], axis=1))):
+        assert found is not None
+        assert (found.value, found.high) == (1, 1)
+        assert found.low == pytest.approx(least, abs=0.8 / n)
+
+
+def test_no_agreement_beyond_chance_in_few_units_is_not_known_exactly() -> None:
+    found = kappa(np.array([0, 1, 0, 1, 1]), np.zeros(5, dtype=int))
+    assert found is not None
+    assert found.value == pytest.approx(0)
+    assert found.low < -0.3 < 0.3 < found.high
+
+
+@pytest.mark.parametrize(("n", "rate"), [(10, 0.8), (10, 0.9), (20, 0.95), (50, 0.95)])
+def test_intervals_of_few_units_hold_the_truth(n: int, rate: float) -> None:
+    """Two coders say the same in `rate` of the units and else what chance says: kappa and alpha are `rate`."""
+    rng = np.random.default_rng(n)
+    held = {"kappa": [], "alpha": []}
+    for _ in range(300):
+        a = rng.choice(3, n, p=[0.5, 0.3, 0.2])
+        b = np.where(rng.random(n) < rate, a, rng.choice(3, n, p=[0.5, 0.3, 0.2]))
+        for name, found in (("kappa", kappa(a, b)), ("alpha", alpha(np.stack([a, b], axis=1)))):
+            if found is not None:
+                held[name].append(found.low <= rate <= found.high)
+    assert min(np.mean(each) for each in held.values()) >= 0.935
 
 
 def test_gaps_are_left_out_by_kappa() -> None:
@@ -150,6 +189,34 @@ def test_temperature_is_found_again(true: float) -> None:
     said = tempered(right, 1 / true)
     assert tempered(said, true) == pytest.approx(right, abs=1e-6)
     assert temperature(said, np.eye(3)[truth]) == pytest.approx(true, rel=0.03)
+
+
+@pytest.mark.parametrize("n", [1, 60, 1000])
+@pytest.mark.parametrize("sure", [0.6, 0.98])
+def test_a_model_that_was_never_wrong_has_a_temperature_that_is_no_edge(n: int, sure: float) -> None:
+    """More labels without an error make it surer, step by step, and ever more slowly."""
+    said = np.tile([sure, 1 - sure], (n, 1))
+    found, more = (temperature(np.tile(said, (m, 1)), np.tile([1.0, 0.0], (m * n, 1))) for m in (1, 2))
+    assert 0.5 * found < more < found < 1
+    weighted = temperature(said, np.tile([1.0, 0.0], (n, 1)), np.full(n, 40.0))
+    assert weighted == pytest.approx(found)
+
+
+def test_a_model_that_was_always_wrong_has_a_temperature() -> None:
+    found = temperature(np.tile([0.99, 0.01], (30, 1)), np.tile([0.0, 1.0], (30, 1)))
+    assert 1 < found < 200
+
+
+def test_temperature_is_where_the_loss_is_least() -> None:
+    rng = np.random.default_rng(2)
+    said = rng.dirichlet([0.3, 0.3, 0.3], 40)
+    labels = np.eye(3)[rng.integers(0, 3, 40)]
+
+    def loss(t: float) -> float:
+        return 1 / t + np.log(t) - float((labels * np.log(tempered(said, t))).sum())
+
+    found = temperature(said, labels)
+    assert loss(found) < min(loss(found * 1.01), loss(found / 1.01))
 
 
 def test_temperature_of_no_labels_changes_nothing() -> None:

@@ -188,6 +188,52 @@ def test_strata_that_nobody_looked_into_are_warned_of_then_refused() -> None:
         assert "no picture is labelled" in str(said)
 
 
+def test_strata_that_nobody_looked_into_may_be_anything() -> None:
+    given = drawn(9)["given"]
+    strata = given["strata"].copy()
+    strata[np.setdiff1d(np.arange(2000), given["labelled"])[:100]] = 9  # of 2,000
+    for with_them, without in zip(
+        corrected(**given | {"strata": strata}).shares, corrected(**given).shares, strict=True
+    ):
+        assert with_them.low <= 0.95 * without.low + 0.005
+        assert with_them.high >= 0.95 * without.high + 0.05 - 0.005
+
+
+def test_a_class_whose_labels_are_of_a_few_giants_is_warned_of_by_name() -> None:
+    given = drawn(12)["given"]
+    labels = given["labels"].copy()
+    rare = np.flatnonzero(labels[:, 2])[:10]
+    labels[:, 2], labels[:, 1] = 0, labels[:, 1] + labels[:, 2]
+    labels[rare] = [0, 0, 1]
+    given |= {"labels": labels}
+    weights = np.ones(2000)
+    weights[given["labelled"][rare[0]]] = 200
+    assert corrected(**given).warnings == ()
+    (said,) = corrected(**given | {"weights": weights}, classes=["cat", "dog", "newt"]).warnings
+    assert said.startswith("'newt' was seen 10 times among 200 labels, but a few of these hold most")
+
+
+def one_way(seen: int, n: int = 300) -> Corrected:
+    """A sure model that hides some of the first class in the third: `seen` of n labels show it."""
+    said = np.repeat([0, 1, 2], [0, 900, 2100])[np.random.default_rng(1).permutation(3000)]
+    labelled = np.arange(n)
+    labels = np.eye(3)[said[labelled]]
+    wrong = np.flatnonzero(said[labelled] == 2)[:seen]
+    labels[wrong] = [1, 0, 0]
+    return corrected(strata=said, weights=np.ones(3000), predictions=np.eye(3)[said], labelled=labelled, labels=labels)
+
+
+@pytest.mark.parametrize("seen", [3, 6, 12])
+def test_errors_in_one_direction_leave_more_open_on_that_side(seen: int) -> None:
+    """Whether 3 were seen or 9, both are likely enough if 6 were to be expected: Poisson's interval is lopsided."""
+    found = one_way(seen)
+    hidden, _, host = found.shares
+    assert hidden.high - hidden.value > 1.2 * (hidden.value - hidden.low)
+    assert host.value - host.low > 1.1 * (host.high - host.value)
+    expected = (seen + 1.92 + 1.96 * math.sqrt(seen + 0.96)) / 300  # Wilson's upper end for a rare share
+    assert host.low == pytest.approx(0.7 - expected, abs=0.012)
+
+
 def test_giants_are_warned_of_then_refused() -> None:
     given = drawn(10)["given"]
     outside = int(np.setdiff1d(np.arange(2000), given["labelled"])[0])

@@ -5,27 +5,29 @@ import functools
 import numpy as np
 import pytest
 import simulation
-from simulation import FALLBACK, HARD, SETTINGS, Result, Setting
+from simulation import CAUTIOUS, FALLBACK, HARD, SETTINGS, Result, Setting
 
 from hashtag_photos import estimate
 from hashtag_photos.agreement import cross_fitted
 
 pytestmark = pytest.mark.slow
-CORPORA = 2000
+CORPORA = 1000
+#: what a rate of 1,000 corpora may be off by: two standard errors of one at the bounds
+CHANCE = 0.013
 
 
 def problems(of: Setting, unit: str, result: Result, low: float = 0.935, high: float = 0.97) -> list[str]:
     found = []
-    checks = [(f"class {c}", rate, 0.0) for c, rate in enumerate(result.covered)]
-    checks += [("difference", result.difference.mean(), 0.005), ("ratio", result.ratio.mean(), 0.005)]
-    for what, rate, more in checks:
-        if not low - more <= rate <= high + more:
+    checks = [(f"class {c}", rate) for c, rate in enumerate(result.covered)]
+    checks += [("difference", result.difference.mean()), ("ratio", result.ratio.mean())]
+    for what, rate in checks:
+        if not low - CHANCE <= rate <= high + CHANCE:
             found.append(f"{of} {unit} {what}: covered {rate:.1%}")
     if result.width.mean() > result.width_alone.mean():
         found.append(f"{of} {unit}: {result.width} is wider than {result.width_alone}")
-    if result.warned.mean() > (0.1 if min(of.shares) < 0.02 else 0.01):
+    if unit == "pictures" and result.warned.mean() > (0.1 if min(of.shares) < 0.02 else 0.01):
         found.append(f"{of} {unit}: {result.warned.mean():.1%} warned")
-    if result.refused.any():
+    if result.refused.mean() > 0.01:
         found.append(f"{of} {unit}: {result.refused.mean():.1%} refused")
     return found
 
@@ -40,9 +42,17 @@ def test_intervals_hold_what_they_say(part: int) -> None:
     assert not found, "\n".join(found)
 
 
+def test_where_the_model_hardly_errs_or_in_one_direction_they_hold_at_least_that() -> None:
+    found = []
+    for of, units in zip(CAUTIOUS, simulation.simulate(CAUTIOUS, 2 * CORPORA // 5), strict=True):
+        for unit, result in units.items():
+            found += problems(of, unit, result, high=1)
+    assert not found, "\n".join(found)
+
+
 def test_fewer_than_fifty_labels_hold_roughly_and_say_so() -> None:
     found = []
-    for of, units in zip(FALLBACK, simulation.simulate(FALLBACK, 1000), strict=True):
+    for of, units in zip(FALLBACK, simulation.simulate(FALLBACK, CORPORA // 2), strict=True):
         for unit, result in units.items():
             assert result.warned[~result.refused].all()
             found += [line for line in problems(of, unit, result, 0.9, 0.99) if "covered" in line]
@@ -51,7 +61,7 @@ def test_fewer_than_fifty_labels_hold_roughly_and_say_so() -> None:
 
 @functools.cache
 def hard(name: str) -> dict[str, Result]:
-    return simulation.simulate([HARD[name]], 400)[0]
+    return simulation.simulate([HARD[name]], 200)[0]
 
 
 @pytest.mark.parametrize("name", ["a class of 3 in 1,000", "a rare class that the model never finds"])
@@ -63,6 +73,11 @@ def test_where_giants_hold_most_nothing_is_published_without_a_word() -> None:
     result = hard("huge giants, sample did not know")["images"]
     assert (result.refused | result.warned).mean() > 0.95
     assert not hard("huge giants, sample did not know")["pictures"].refused.any()
+
+
+def test_a_class_whose_labels_a_few_giants_outweigh_is_warned_of() -> None:
+    units = hard("one-sided, engagement")
+    assert units["engagement"].warned.mean() > 0.4 > 0.05 > units["pictures"].warned.mean()
 
 
 def test_the_probability_of_more_is_what_it_says() -> None:

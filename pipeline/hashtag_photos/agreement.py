@@ -46,33 +46,28 @@ class Calibration:
 def kappa(a: NDArray[np.integer], b: NDArray[np.integer]) -> Estimate | None:
     """Cohen's kappa of two coders, (n,) class numbers each; units that one of them left out (-1) don't count.
 
-    Cohen 1960, doi:10.1177/001316446002000104; the interval by the large-sample variance of Fleiss,
-    Cohen and Everitt 1969, doi:10.1037/h0028106. None where it isn't defined: no unit, or both said
-    the same class of all.
+    Cohen 1960, doi:10.1177/001316446002000104. The interval as in `_interval`, with kappa_error. None where it isn't
+    defined: no unit, or both said the same class of all.
     """
-    both = (a >= 0) & (b >= 0)
-    n = int(both.sum())
-    if n == 0:
+    found = _kappa(a, b)
+    if found is None:
         return None
-    k = int(max(a[both].max(), b[both].max())) + 1
-    p = np.bincount(a[both] * k + b[both], minlength=k * k).reshape(k, k) / n
-    rows, columns = p.sum(axis=1), p.sum(axis=0)
-    chance = float(rows @ columns)
-    if chance >= 1:
-        return None
-    value = (float(np.trace(p)) - chance) / (1 - chance)
-    on = float((np.diag(p) * (1 - (rows + columns) * (1 - value)) ** 2).sum())
-    off = p * (columns[:, None] + rows[None, :]) ** 2
-    variance = on + (1 - value) ** 2 * float(off.sum() - np.trace(off)) - (value - chance * (1 - value)) ** 2
-    return _around(value, math.sqrt(max(0.0, variance) / n) / (1 - chance))
+    value, error, index = found
+    return _interval(value, value - Z_95 * error, value + Z_95 * error, index)
+
+
+def kappa_error(a: NDArray[np.integer], b: NDArray[np.integer]) -> float | None:
+    """The large-sample standard error of kappa: Fleiss, Cohen and Everitt 1969, doi:10.1037/h0028106."""
+    found = _kappa(a, b)
+    return None if found is None else found[1]
 
 
 def alpha(ratings: NDArray[np.integer]) -> Estimate | None:
     """Krippendorff's alpha for nominal data, of any number of coders with missing ratings; (units, coders).
 
-    Krippendorff 2011, "Computing Krippendorff's alpha-reliability", section C. The interval is the middle 95 % of 2,000
-    bootstrap draws of units, with a fixed seed. None where it isn't defined: no unit has two ratings, or all are
-    one class.
+    Krippendorff 2011, "Computing Krippendorff's alpha-reliability", section C. The interval as in `_interval`, with the
+    middle 95 % of 2,000 bootstrap draws of units, by a fixed seed. None where it isn't defined: no unit has two
+    ratings, or all are one class.
     """
     counts = _counts(ratings)
     counts = counts[counts.sum(axis=1) >= 2]
@@ -93,17 +88,79 @@ def alpha(ratings: NDArray[np.integer]) -> Estimate | None:
     value = float(values(times))
     draws = values(np.random.default_rng(0).multinomial(len(counts), times / len(counts), size=_DRAWS))
     low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(value=value, low=min(value, float(low)), high=max(value, float(high)))
+    totals = times @ patterns
+    n = int(totals.sum())
+    chance = 1 - float(n * n - (totals**2).sum()) / (n * (n - 1))
+    agreed = 1 - float(times @ apart) / n
+    return _interval(value, float(low), float(high), _Index(agreed=agreed, chance=chance, n=len(counts)))
 
 
 def ac1(ratings: NDArray[np.integer], classes: int | None = None) -> Estimate | None:
     """Gwet's AC1 of any number of coders with missing ratings; (units, coders).
 
     classes: how many there were to choose from (default: those that were chosen). Gwet 2008,
-    doi:10.1348/000711006X126600; with missing ratings, and for its variance, as in Gwet 2014, Handbook of Inter-Rater
-    Reliability, chapter 5, and in his package irrCAC. None where it isn't
-    defined: no unit has two ratings, or there is but one class.
+    doi:10.1348/000711006X126600; with missing ratings as in Gwet 2014, Handbook of Inter-Rater Reliability, chapter 5,
+    and in his package irrCAC. The interval as in `_interval`, with ac1_error. None where it isn't defined: no unit has
+    two ratings, or there is but one class.
     """
+    found = _ac1(ratings, classes)
+    if found is None:
+        return None
+    value, error, index = found
+    return _interval(value, value - Z_95 * error, value + Z_95 * error, index)
+
+
+def ac1_error(ratings: NDArray[np.integer], classes: int | None = None) -> float | None:
+    """The large-sample standard error of AC1: Gwet 2014, chapter 5, as in irrCAC."""
+    found = _ac1(ratings, classes)
+    return None if found is None else found[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Index:
+    """What an index of agreement, (agreed - chance) / (1 - chance), is made of, in n units that two have rated."""
+
+    agreed: float
+    chance: float
+    n: int
+
+
+def _interval(value: float, low: float, high: float, of: _Index) -> Estimate:
+    """low to high, and where that is more, what follows from a Wilson interval of the observed agreement.
+
+    Variances for large samples, and the bootstrap, are nothing where all agree: few doubles would seem to prove perfect
+    agreement. In the second interval, agreement by chance stays as it is; an index of few units is hardly known better.
+
+    In simulations of two coders and three classes (true kappa 0.8, 0.9, 0.95; 10, 20, 50, 100 units; 500 draws) the
+    intervals of the three indices held the truth in 96.6 to 100 %: they are wider than need be, but never nothing.
+    """
+    wide = [(share - of.chance) / (1 - of.chance) for share in wilson(min(max(of.agreed, 0.0), 1.0) * of.n, of.n)]
+    return Estimate(value=value, low=max(-1.0, min(value, low, wide[0])), high=min(1.0, max(value, high, wide[1])))
+
+
+def _kappa(a: NDArray[np.integer], b: NDArray[np.integer]) -> tuple[float, float, _Index] | None:
+    """Kappa and its standard error."""
+    both = (a >= 0) & (b >= 0)
+    n = int(both.sum())
+    if n == 0:
+        return None
+    k = int(max(a[both].max(), b[both].max())) + 1
+    p = np.bincount(a[both] * k + b[both], minlength=k * k).reshape(k, k) / n
+    rows, columns = p.sum(axis=1), p.sum(axis=0)
+    chance = float(rows @ columns)
+    if chance >= 1:
+        return None
+    agreed = float(np.trace(p))
+    value = (agreed - chance) / (1 - chance)
+    on = float((np.diag(p) * (1 - (rows + columns) * (1 - value)) ** 2).sum())
+    off = p * (columns[:, None] + rows[None, :]) ** 2
+    variance = on + (1 - value) ** 2 * float(off.sum() - np.trace(off)) - (value - chance * (1 - value)) ** 2
+    error = math.sqrt(max(0.0, variance) / n) / (1 - chance)
+    return value, error, _Index(agreed=agreed, chance=chance, n=n)
+
+
+def _ac1(ratings: NDArray[np.integer], classes: int | None) -> tuple[float, float, _Index] | None:
+    """AC1 and its standard error."""
     counts = _counts(ratings)
     counts = counts[counts.sum(axis=1) >= 1]
     k = int((counts.sum(axis=0) > 0).sum()) if classes is None else classes
@@ -115,21 +172,19 @@ def ac1(ratings: NDArray[np.integer], classes: int | None = None) -> Estimate | 
     agreed = (counts * (counts - 1)).sum(axis=1) / np.maximum(of_unit * (of_unit - 1), 1)
     shares = (counts / of_unit[:, None]).mean(axis=0)
     chance = float((shares * (1 - shares)).sum()) / (k - 1)
-    value = (float(agreed[paired].mean()) - chance) / (1 - chance)
+    share = float(agreed[paired].mean())
+    value = (share - chance) / (1 - chance)
     each = n / paired.sum() * (agreed - chance * paired) / (1 - chance)
     chances = (counts @ (1 - shares)) / of_unit / (k - 1)
     each = each - 2 * (1 - value) * (chances - chance) / (1 - chance)
-    return _around(value, math.sqrt(float(((each - value) ** 2).sum()) / n / max(n - 1, 1)))
+    error = math.sqrt(float(((each - value) ** 2).sum()) / n / max(n - 1, 1))
+    return value, error, _Index(agreed=share, chance=chance, n=int(paired.sum()))
 
 
 def _counts(ratings: NDArray[np.integer]) -> NDArray[np.int64]:
     """(units, classes): how many coders said each class."""
     k = int(ratings.max(initial=-1)) + 1
     return np.stack([(ratings == c).sum(axis=1) for c in range(k)], axis=1) if k else np.zeros((0, 0), dtype=np.int64)
-
-
-def _around(value: float, error: float) -> Estimate:
-    return Estimate(value=value, low=max(-1.0, value - Z_95 * error), high=min(1.0, value + Z_95 * error))
 
 
 def confusion(
@@ -192,36 +247,38 @@ def calibration(
 def temperature(
     probabilities: NDArray[np.floating], labels: NDArray[np.floating], weights: NDArray[np.floating] | None = None
 ) -> float:
-    """The temperature T, from 0.05 to 20, under which probabilities^(1/T), rescaled, fit the labels best. (n, k) each.
+    """The temperature T under which probabilities^(1/T), rescaled, fit the labels best. (n, k) each; weights (n,).
 
-    labels: one-hot, or shares. Maximum likelihood (Guo et al. 2017, arXiv:1706.04599, section 4.2), by golden-section
-    search on log T, in which the likelihood has one summit. Above 1, the model was too sure. No label at all: 1.
+    labels: one-hot, or shares. Likelihood (Guo et al. 2017, arXiv:1706.04599, section 4.2) with a weak prior on
+    b = 1/T, Gamma with shape 2 and rate 1: its summit is at 1, and 95 % of it between 0.24 and 5.6. Without it, labels
+    among which the model was never wrong would make it endlessly sure (separation: Gelman et al. 2008,
+    doi:10.1214/08-AOAS191). Weights are rescaled to a mean of 1. Above 1, the model was too sure. No label at all: 1.
     """
     if not len(labels):
         return 1.0
     logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), 1e-30))
-    weights = np.ones(len(labels)) if weights is None else weights
+    logs -= logs.max(axis=1, keepdims=True)
+    each = np.ones(len(labels)) if weights is None else weights / weights.mean()
+    said = float(each @ (labels * logs).sum(axis=1))
+    totals = each * labels.sum(axis=1)
 
-    def loss(log_t: float) -> float:
-        z = logs / math.exp(log_t)
-        top = z.max(axis=1)
-        norm = top + np.log(np.exp(z - top[:, None]).sum(axis=1))
-        return float((weights[:, None] * labels * (norm[:, None] - z)).sum())
-
-    golden = (math.sqrt(5) - 1) / 2
-    low, high = math.log(0.05), math.log(20)
-    a, b = high - golden * (high - low), low + golden * (high - low)
-    at_a, at_b = loss(a), loss(b)
-    while high - low > 1e-6:
-        if at_a <= at_b:
-            high, b, at_b = b, a, at_a
-            a = high - golden * (high - low)
-            at_a = loss(a)
-        else:
-            low, a, at_a = a, b, at_b
-            b = low + golden * (high - low)
-            at_b = loss(b)
-    return math.exp((low + high) / 2)
+    # the loss b - log b - sum of weight * log likelihood is convex in b: Newton's steps to the root of its slope,
+    # within what the signs of earlier slopes leave
+    b, low, high = 1.0, 0.0, math.inf
+    for _ in range(100):
+        odds = np.exp(b * logs)
+        odds /= odds.sum(axis=1, keepdims=True)
+        mean = (odds * logs).sum(axis=1)
+        slope = 1 - 1 / b - said + float(totals @ mean)
+        bend = 1 / b**2 + float(totals @ ((odds * logs**2).sum(axis=1) - mean**2))
+        low, high = (b, high) if slope < 0 else (low, b)
+        step = b - slope / bend
+        if not low < step < high:
+            step = 2 * b if high == math.inf else (low + high) / 2
+        if abs(step - b) <= 1e-9 * b:
+            break
+        b = step
+    return 1 / b
 
 
 def tempered(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:

@@ -48,14 +48,23 @@ class Estimate:
 #: fewer labels than this are not trusted with the tuning of predictions: strata alone correct the shares
 FEWEST_FOR_PREDICTIONS = 50
 FEWEST = 20  # fewer labels than this give no interval
-#: a stratum's variance is shrunk to what the predictions say, as if of PRIOR further labels, known as well as if of
-#: PRIOR_DEGREES more: without that, strata of few labels without an error would seem to have none. Both by simulation.
+#: a stratum's variance is shrunk to what the predictions say, as if of PRIOR further labels, and PRIOR_DEGREES are
+#: added to the degrees of freedom: without that, strata of few labels without an error would seem to have none
 PRIOR, PRIOR_DEGREES = 0.75, 6
+#: where predictions expect fewer than ADDED errors of a class in PRIOR labels per stratum, the rest is added:
+#: pseudo-errors, as Agresti and Coull 1998 (doi:10.1080/00031305.1998.10480550) have them, but fewer, since most of
+#: their work is done by SKEWED
+ADDED = 0.4
 #: predictions that were never wrong in n labels are taken to be wrong in as many of n: the rule of three (Hanley and
 #: Lippman-Hand 1983, "If nothing goes wrong, is everything all right?", JAMA 249)
 FEWEST_ERRORS = 3.0
+#: a variance goes by the squares of the weights; where the plain one is larger, so much of it by that
+PLAIN = 0.2
+SKEWED = 0.6  # how far an interval goes by the skewness of the errors, and not by that of a share. All by simulation.
 FEWEST_EFFECTIVE = 15.0  # labels that are worth fewer than this many equally weighted ones give no interval
 FEW_OF_A_CLASS = 2  # a class, or anything but it, that was seen fewer times among the labels: warned of
+FEW_WORTH = 4.0  # and one seen fewer than FEWEST times that are worth fewer equally weighted ones than this
+ASSUMED_WRONG = 0.2  # of the predictions, for a plan before there are labels: sure models can be wrong as often
 UNSEEN_WARNED, UNSEEN_REFUSED = 0.01, 0.1  # share of the weight in strata without any label
 GIANT = 0.15  # share of the weight of a single picture without a label: warned of
 
@@ -139,10 +148,18 @@ def corrected(
     shares = tuple(
         Estimate(
             value=float(of.value[c]),
-            low=min(float(of.value[c]), of_low.interval(c)[0]),
-            high=max(float(of.value[c]), of_high.interval(c)[1]),
+            low=ends[0],
+            high=ends[1],
         )
         for c in range(k)
+        for ends in [
+            bounds(
+                min(float(of.value[c]), of_low.interval(c)[0]),
+                max(float(of.value[c]), of_high.interval(c)[1]),
+                1 - unseen,
+                unseen,
+            )
+        ]
     )
     return Corrected(
         shares=shares,
@@ -162,8 +179,8 @@ def _warnings(sample: _Sample, labels: NDArray[np.float64], unseen: float, class
         )
     if unseen > UNSEEN_WARNED:
         yield (
-            f"{unseen:.1%} of all is in parts of the sample from which no picture is labelled: they are taken to be "
-            "like the most similar part; label on, in the order shown"
+            f"{unseen:.1%} of all is in parts of the sample from which no picture is labelled: intervals allow for any "
+            "class there; label on, in the order shown"
         )
     if sample.giant > GIANT:
         yield (
@@ -172,31 +189,69 @@ def _warnings(sample: _Sample, labels: NDArray[np.float64], unseen: float, class
         )
     if sample.complete:
         return
+    stands_for = sample.mine * (sample.sizes / sample.counts)[sample.of]
     for c in range(labels.shape[1]):
         name = repr(classes[c]) if classes else f"class {c + 1}"
-        for found, what in ((labels[:, c], f"{name}"), (1 - labels[:, c], f"anything but {name}")):
-            if float(found.sum()) < FEW_OF_A_CLASS:
+        for shown, what in ((labels[:, c], f"{name}"), (1 - labels[:, c], f"anything but {name}")):
+            found, worth = float(shown.sum()), effective_size(stands_for * shown)
+            if found < FEW_OF_A_CLASS:
                 yield (
-                    f"{what} was seen {float(found.sum()):.0f} times among {len(labels)} labels: intervals from so few "
+                    f"{what} was seen {found:.0f} times among {len(labels)} labels: intervals from so few "
                     "can miss the truth more often than 1 in 20 times, or be far wider than need be; label more"
+                )
+            elif found < FEWEST and worth < min(FEW_WORTH, found / 2):
+                yield (
+                    f"{what} was seen {found:.0f} times among {len(labels)} labels, but a few of these hold most of "
+                    f"the weight: they are worth {worth:.0f} in this unit, and intervals from so few can miss the "
+                    "truth more often than 1 in 20 times; label more, or publish the shares of pictures"
                 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Measure:
-    """Shares (k,) with the covariance (k, k) of their errors, degrees of freedom (k,), shares off 0 and 1."""
+    """Shares (k,) with the covariance (k, k) of their errors, degrees of freedom (k,), shares off 0 and 1.
+
+    lean (k,): covariance of estimate and variance / variance.
+    """
 
     value: NDArray[np.float64]
     covariance: NDArray[np.float64]
     degrees: NDArray[np.float64]
     middle: NDArray[np.float64]
+    lean: NDArray[np.float64]
 
     def interval(self, c: int) -> tuple[float, float]:
-        value, variance, middle = (float(x) for x in (self.value[c], self.covariance[c, c], self.middle[c]))
+        """Wilson's, and where that is more, that of errors which lean to one side.
+
+        Wilson's interval holds the shares t of which (value - t)^2 is at most z^2 times the variance at t, which for a
+        binomial share changes with t by its skewness: third moment / variance. That of rare errors in one direction
+        has another skewness than a share has: the more of them were missed, the smaller the variance seems. So the
+        same with what the errors show (Johnson 1978, doi:10.1080/01621459.1978.10480051; Hall 1992,
+        doi:10.1111/j.2517-6161.1992.tb01872.x).
+        """
+        value, variance, middle, lean = (
+            float(x) for x in (self.value[c], self.covariance[c, c], self.middle[c], self.lean[c])
+        )
         if variance <= 0 or not 0 < middle < 1:
             return value, value
         size = middle * (1 - middle) / variance
-        return wilson(value * size, size, _student(float(self.degrees[c])))
+        z = _student(float(self.degrees[c]))
+        low, high = wilson(value * size, size, z)
+        shift = (SKEWED * lean + (1 - SKEWED) * (1 - 2 * middle) / size) * z * z / 2
+        out = math.hypot(z * math.sqrt(variance), shift)
+        return max(0.0, min(low, value + shift - out)), min(1.0, max(high, value + shift + out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Errors:
+    """Of each stratum the covariance (strata, k, k) of errors, and the third moment of their means (strata, k).
+
+    squares (n, k): of each label, as it went into the first.
+    """
+
+    second: NDArray[np.float64]
+    third: NDArray[np.float64]
+    squares: NDArray[np.float64]
 
 
 class _Sample:
@@ -268,43 +323,55 @@ class _Sample:
         known = self.mine @ labels
         value = (known + (lam * self.rest_predictions + self.rest[:, None] * means).sum(axis=0)) / self.total
 
-        covariance = np.zeros((labels.shape[1],) * 2)
-        squares = np.zeros(labels.shape[1])
-        for h, spread in enumerate(self.spread(off, prior)):
-            part = spread * self.factor[h] / self.total**2
-            covariance += part
-            heavy = self.v[self.within[h]] ** 2
-            worth = (len(heavy) + heavy.sum() ** 2 / (heavy**2).sum()) / 2
-            squares += part.diagonal() ** 2 / (worth - 1 + PRIOR_DEGREES)
+        errors = self.errors(off, prior)
+        covariance = np.tensordot(self.factor, errors.second, 1) / self.total**2
         if lam > 0:  # which was chosen to make them small
             free = max(len(labels) - self.number, 2)
             covariance *= free / (free - 1)
-        variance = covariance.diagonal()
+        variance = np.maximum(covariance.diagonal(), 1e-300)
+        # of how many labels' errors a variance is made: if of few, it is hardly known
+        parts = errors.squares * (self.factor / self.counts / self.total**2)[self.of][:, None]
+        made_of = np.minimum(variance**2 / np.maximum((parts**2).sum(axis=0), 1e-300), len(labels))
         smooth = (_sums(self.of, labels, self.number) + PRIOR * prior) / (self.counts + PRIOR)[:, None]
         return _Measure(
             value=np.clip(value, 0, 1),
             covariance=covariance,
-            degrees=variance**2 / np.maximum(squares, 1e-300),
+            degrees=2 * made_of + PRIOR_DEGREES,
             middle=(known + self.rest @ smooth) / self.total,
+            lean=(self.factor * self.rest) @ errors.third / self.total**3 / variance,
         )
 
-    def spread(self, off: NDArray[np.float64], prior: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Covariance (k, k) of `off` in each stratum, shrunk to what `prior` says."""
-        centred = self._centred(off)
-        found = []
+    def errors(self, off: NDArray[np.float64], prior: NDArray[np.float64]) -> _Errors:
+        """What `off` shows of the errors in each stratum, shrunk to what `prior` says."""
+        centred, k = self._centred(off), off.shape[1]
+        squared = self.v**2
+        heavy = squared / (np.bincount(self.of, weights=squared, minlength=self.number) / self.counts)[self.of]
+        squares = centred**2 * heavy[:, None]
+        cubes = squares * centred * (self.v / self.sums[self.of])[:, None]
+        second, third = np.zeros((self.number, k, k)), np.zeros((self.number, k))
+        expected = np.stack([np.diag(p) - np.outer(p, p) for p in prior])
+        skewed = (prior * (1 - prior) * (1 - 2 * prior)) / self.counts[:, None]
         for h, at in enumerate(self.within):
-            # large ones may err otherwise: half of what counts goes by their weight
-            heavy = self.v[at] ** 2
-            x = centred[at] * np.sqrt(0.5 + 0.5 * heavy / heavy.mean())[:, None]
-            expected = np.diag(prior[h]) - np.outer(prior[h], prior[h])
-            found.append((x.T @ x + PRIOR * expected) / (len(at) - 1 + PRIOR))
-        mean = prior.mean(axis=0)
-        mixed = np.diag(mean) - np.outer(mean, mean)
-        errors = sum(len(at) * each.trace() for at, each in zip(self.within, found, strict=True)) / 2
-        missing = max(0.0, FEWEST_ERRORS - errors) / len(off)
-        if missing > 0 and mixed.trace() > 0:
-            found = [each + 2 * missing * mixed / mixed.trace() for each in found]
-        return found
+            x = centred[at]
+            weighted, plain = x.T @ (x * heavy[at, None]), x.T @ x
+            if plain.trace() > weighted.trace():
+                weighted = PLAIN * plain + (1 - PLAIN) * weighted
+            worth = len(at) - 1 + PRIOR
+            second[h] = (weighted + PRIOR * expected[h]) / worth
+            third[h] = (cubes[at].sum(axis=0) + PRIOR * skewed[h]) / worth
+
+        # errors that were not seen may be there: of each class, so that their sum over the classes is none; they fall
+        # where errors were seen, and as if one more had fallen anywhere
+        seen = self.counts * np.trace(second, axis1=1, axis2=2) / 2
+        had = PRIOR * np.diagonal(expected, axis1=1, axis2=2).sum(axis=0)
+        fewest = max(0.0, FEWEST_ERRORS - float(seen.sum())) * 2 / k
+        missing = np.maximum(np.maximum(ADDED - had, 0), fewest)
+        between = np.maximum(missing[:, None], missing) / max(k - 1, 1) * (1 - np.eye(k))
+        more = np.diag(between.sum(axis=1)) - between
+        each = (seen + self.counts / len(off)) / (seen.sum() + 1) / self.counts
+        second += each[:, None, None] * more
+        third += (each / self.counts)[:, None] * more.diagonal() * (1 - 2 * prior)
+        return _Errors(second=second, third=third, squares=squares)
 
     def _centred(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(values - (_sums(self.of, values, self.number) / self.counts[:, None])[self.of])
@@ -319,18 +386,24 @@ def spreads(
 ) -> NDArray[np.float64]:
     """(strata, k) variance of label - lam * prediction in each stratum, as far as labels tell; as for `corrected`.
 
-    Strata without labels, and all where there is none, have what the predictions say: mean * (1 - mean).
+    Where there is no label, the predictions are believed but for this: at least ASSUMED_WRONG of them are wrong, and
+    the wrong ones are of the classes in proportion to what is predicted of all.
     """
     f = np.clip(np.asarray(predictions, dtype=np.float64), 0, 1)
-    means = _sums(strata, f, int(strata.max()) + 1) / np.bincount(strata)[:, None]
-    found = means * (1 - means)
     if labelled is None or labels is None or len(labelled) < FEWEST:
-        return np.asarray(found)
+        sizes = np.bincount(strata)
+        means = _sums(strata, f, len(sizes)) / sizes[:, None]
+        everywhere, best = f.mean(axis=0), means.argmax(axis=1)
+        wrong = float(1 - sizes @ means.max(axis=1) / len(f))
+        gain = float(sizes @ (means.max(axis=1) - everywhere[best]) / len(f))  # if all were as likely as everywhere
+        mix = min(1.0, max(0.0, ASSUMED_WRONG - wrong) / gain) if gain > 0 else 0.0
+        means = (1 - mix) * means + mix * everywhere
+        return np.asarray(means * (1 - means))
     groups, _ = _seen(strata, np.ones(len(strata)), labelled, f)
     sample = _Sample(strata=groups, weights=np.ones(len(strata)), predictions=f, labelled=labelled, own=f[labelled])
     said = np.asarray(labels, dtype=np.float64)
-    of = sample.spread(said - sample.lam(said) * sample.own, sample.prior(said))
-    into = np.zeros(len(found), dtype=np.int64)
+    of = sample.errors(said - sample.lam(said) * sample.own, sample.prior(said)).second
+    into = np.zeros(int(strata.max()) + 1, dtype=np.int64)
     into[strata] = groups
     return np.stack([of[h].diagonal() for h in into])
 

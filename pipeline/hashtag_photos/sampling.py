@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hashtag_photos.estimate import FEWEST_FOR_PREDICTIONS, Z_95, spreads
 
 #: names of strata: class number / near or clear / size; pictures that hold much of the whole are a stratum of their own
-LARGEST = "largest"
+LARGEST, GIANTS = "largest", "largest/giants"
 LARGE = 2  # times the mean size, and more
 MOST = 1 / 500  # of the sum of all sizes, and more: one of the largest, if it is large
 RARE = 0.02  # of all pictures: classes predicted for fewer are one
@@ -51,8 +51,8 @@ def strata(
 ) -> NDArray[np.str_]:
     """Names of strata, one per picture, from (N,) each: class number, margin of the best class, size.
 
-    The largest pictures are one stratum; of the others, each class has large ones, those near the margin, and
-    clear ones. Classes predicted for few pictures are taken together.
+    The largest pictures are one stratum, or two if there are FEW or more; of the others, each class has large ones,
+    those near the margin, and clear ones. Classes predicted for few pictures are taken together.
     """
     predicted = np.asarray(predicted)
     number, found = np.unique(predicted, return_inverse=True)
@@ -61,10 +61,15 @@ def strata(
     large = sizes > LARGE * sizes.mean()
     kinds = np.where(large, "large", np.where(margins < near, "near", "clear"))
     names = np.char.add(np.char.add(classes, "/"), kinds)
-    names = np.where(large & (sizes > sizes.sum() * MOST), LARGEST, names)
+    largest = large & (sizes > sizes.sum() * MOST)
+    names = np.where(largest, LARGEST, names)
+    if largest.sum() >= FEW:  # those of them that hold half of what all of them hold are apart
+        order = np.sort(sizes[largest])
+        giant = order[np.searchsorted(order.cumsum(), order.sum() / 2)]
+        names = np.where(largest & (sizes >= giant), GIANTS, names)
     # cells of a few pictures join the others of their class, so that labels are not scattered
     number, found, counts = np.unique(names, return_inverse=True, return_counts=True)
-    few = (counts < FEW)[found] & (names != LARGEST)
+    few = (counts < FEW)[found] & ~largest
     return np.where(few, np.char.add(classes, "/clear"), names)
 
 
@@ -188,8 +193,8 @@ def plan(
     """Labels needed in all for a half width of `points` percentage points of the widest class's share, of pictures.
 
     strata, effort: (N,) as for `draw`; predictions: (N, k); labelled (n,) with labels (n, k): what is known so far.
-    Without labels the predictions are taken at their word, which for most models is too hopeful. At least 50, or
-    all there are.
+    Without labels the predictions are believed, but for 20 % at least that are taken to be wrong (estimate.spreads). At
+    least 50, or all there are.
     """
     codes = np.unique(strata, return_inverse=True)[1]
     sizes = np.bincount(codes)
