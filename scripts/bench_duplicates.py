@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ def make(folder: Path, images: int, dimension: int) -> None:
             "height": [720] * len(own),
             "window_hashes": window_hashes(few),
             "one_shade": one_shade(few),
+            "thumbnail": [b64encode(each).decode() for each in few],
         }
         values = {name: columns.get(name, [None] * len(own)) for name in PHOTOS.names}
         run.append("photos", pa.Table.from_pydict(values, schema=PHOTOS))

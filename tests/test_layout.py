@@ -13,9 +13,9 @@ import hashtag_photos as hp
 PACKAGE = REPOSITORY / "pipeline/hashtag_photos"
 #: each floor may import from itself and from those before it
 FLOORS = [
-    {"errors", "words", "records", "estimate", "agreement", "sampling", "duplicates", "manners"},
+    {"errors", "words", "records", "estimate", "agreement", "sampling", "manners"},
     {"storage", "models", "weights", "tables"},
-    {"run", "http", "images", "pixels", "labels", "handlabels", "clip"},
+    {"run", "http", "images", "pixels", "labels", "handlabels", "clip", "thumbnails", "duplicates"},
     {"sources"},
     {"stages"},
     {"report", "review"},

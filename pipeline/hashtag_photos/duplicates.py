@@ -1,13 +1,22 @@
 """Near-duplicates: which images are the same picture. Plain arrays in, plain arrays out.
 
-Two images are *alike* if some window of one (see images.WINDOWS) has a hash near that of some window of the other, and
-their vectors don't speak against it. How far vectors may be apart is measured against what lies between unrelated
-images of the same run and model: models differ in it (0.2 to 0.8 is a usual cosine of two unrelated images).
+Two images are *alike* if the whole of one has a hash near that of the whole of the other, or of a window of it (see
+images.WINDOWS), if their vectors don't speak against it, and if no part of their thumbnails does (thumbnails.py). How
+far vectors may be apart is measured against what lies between unrelated images of the same run and model: models differ
+in it (0.2 to 0.8 is a usual cosine of two unrelated images).
+
+So the same picture is one that was saved again, resized, made brighter or darker, given more or less contrast, cut by
+2.5 or 5 % on all sides, framed in a border of 5 %, or given a strip of text of 10 % above or below. What the strip says
+is not compared: a picture and its copies with two strips are one. Others are: other words in the same layout, another
+caption upon the same template, something small elsewhere, a crop on one side, a mirror image. Of a burst or a pan those
+are one in which nothing moved by more than a small part of a pixel of the thumbnail, which has 32x32: what differs by
+less than a shade or two of one of these, such as two dates in small print, is not seen.
 
 Images that are alike make no chain. A group is a star: a centre, the image with most others alike, and images that are
 each alike to the centre. (Greedy star clustering: Aslam, Pelekhov and Rus 2004, J. Graph Algorithms Appl. 8:95.) Single
 linkage, where each need only be alike to some other one, glues a corpus together as it grows: with n images, n^2 pairs
-can be wrong.
+can be wrong. A group depends on all images: when more come, another one may be the centre, and an image that is alike
+to the old one alone is then of another group, or of none.
 
 Up to `EXACT` images all pairs are looked at. Of more, pairs are found by sorting: in each of 16 tables all windows by
 some of the bits of their hash, drawn from those that edits move least, each compared with those next to it
@@ -27,28 +36,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hashtag_photos.thumbnails import Grey, same, same_plain, same_window
+
 Hashes = npt.NDArray[np.uint64]
 Shares = npt.NDArray[np.float32]
-Vectors = npt.NDArray[np.float16]
+Vectors = npt.NDArray[np.float16] | npt.NDArray[np.int8]
 Bits = npt.NDArray[np.uint16]
 Numbers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
-RULE = 1  # another number groups anew what was grouped by this one
+RULE = 2  # another number groups anew what was grouped by this one
 
 BITS = 256
 NEAR = 51  # bits of 256 that may differ
-NEAR_INSIDE = 80  # of the inside, or different pictures in the same kind of frame would be one
 SURE = 26  # up to so many, vectors may be far apart
 FAR_VECTORS = 0.8  # of the distance between unrelated images, for hashes within SURE
 NEAR_VECTORS = 0.6  # beyond
 FLAT = 0.5  # of one shade (images.one_shade): a screenshot of text, whose words are hardly seen in a hash
 FLAT_NEAR = 14  # bits for those: of recompressed and resized pictures 99 in 100 are within, other words mostly not
-PLAIN = 0.9  # of one shade: the hash says little
+PLAIN = 0.95  # of one shade: the hash says little
 TIED = 112  # bits set, of 256, below which frequencies tie at nothing, and it says as little. It has 128 otherwise
 SAME_VECTORS = 0.02  # for plain pictures, whose hashes must be the same
 UNRELATED = 0.5  # 1 - cosine of unrelated images where there are too few to measure it
-_INSIDE, _WITHOUT_STRIP = 1, (2, 3)  # which of images.WINDOWS
 _ENOUGH = 50  # pairs to measure it by
 _SAMPLED = 4_096
 
@@ -59,6 +68,7 @@ _SIMPLE_TURNS = 2  # that look at whole pictures alone, all but the same, and le
 _TURNS = 8
 _FEW = 1_000  # a turn that joins less than one of so many is the last
 _BLOCK = 65_536  # pairs or entries at once: they stay in a core's cache
+_LOOKED_AT = 512
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,7 @@ _SIMPLE = _Search(tables=4, beside=8, near=12)
 def near_duplicates(
     hashes: Hashes,
     shades: Shares,
+    thumbnails: Grey,
     vectors: Vectors,
     *,
     threads: int = 2,
@@ -83,20 +94,23 @@ def near_duplicates(
 ) -> Numbers:
     """Per image the index of its group's first image.
 
-    `hashes` is (n, windows, 4), images.window_hashes as numbers; `shades` (n,), images.one_shade; `vectors` (n,
-    dimension), of length 1. An image whose vector has values that are no numbers is a group of its own. The order of
+    `hashes` is (n, windows, 4), images.window_hashes as numbers; `shades` (n,), images.one_shade;
+    `thumbnails` (n, side, side); `vectors` (n, dimension), of any length, also as `rounded` has them. An image whose
+    vector is all zeros, or has values that are no numbers, is a group of its own. The order of
     the images decides only between two that could equally be a centre, and, of more than EXACT, which of many next to
     each other are compared; `threads` decides nothing.
     """
     if not (
-        len(hashes) == len(vectors) == len(shades)
+        len(hashes) == len(vectors) == len(shades) == len(thumbnails)
         and hashes.ndim == 3
         and hashes.dtype == np.uint64
         and vectors.ndim == 2
     ):
-        raise ValueError("hashes are (n, windows, 4) of uint64, shades (n,), vectors (n, dimension)")
+        raise ValueError(
+            "hashes are (n, windows, 4) of uint64, shades (n,), thumbnails (n, side, side), vectors (n, dimension)"
+        )
     with ThreadPoolExecutor(threads) as pool:
-        corpus = _Corpus(hashes, shades, vectors, pool)
+        corpus = _Corpus(hashes, shades, thumbnails, vectors, pool)
         centre = np.arange(len(hashes))
         for turn in range(_TURNS):
             standing = np.flatnonzero((centre == np.arange(len(centre))) & corpus.usable)
@@ -114,13 +128,17 @@ def near_duplicates(
 class _Corpus:
     """The images, and what alike means for two of them."""
 
-    def __init__(self, hashes: Hashes, shades: Shares, vectors: Vectors, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, hashes: Hashes, shades: Shares, thumbnails: Grey, vectors: Vectors, pool: ThreadPoolExecutor
+    ) -> None:
         self.hashes = hashes
         self.pool = pool
+        self._thumbnails = thumbnails
         self._vectors = vectors
-        self.usable = self._blockwise(
-            lambda rows: np.asarray(np.isfinite(vectors[rows]).all(axis=1)), np.arange(len(vectors))
+        self._lengths = self._blockwise(
+            lambda rows: np.linalg.norm(vectors[rows].astype(np.float32), axis=1), np.arange(len(vectors))
         )
+        self.usable = np.isfinite(self._lengths) & (self._lengths > 0)
         self._plain = (shades >= PLAIN) | (np.bitwise_count(hashes).sum(axis=2).min(axis=1, initial=BITS) < TIED)
         self._near = np.where(self._plain, 0, np.where(shades >= FLAT, FLAT_NEAR, NEAR)).astype(np.uint16)
         self.unrelated = self._unrelated()
@@ -130,19 +148,32 @@ class _Corpus:
         return self._blockwise(self._alike, first, second)
 
     def _alike(self, first: Numbers, second: Numbers) -> Booleans:
-        bits = nearest(self.hashes[first], self.hashes[second])
-        result = bits <= np.minimum(self._near[first], self._near[second])
+        near = np.minimum(self._near[first], self._near[second])
+        whole, windows, own, its = closest(self.hashes[first], self.hashes[second])
+        bits = np.minimum(whole, windows)
+        result = (bits <= near) & self.usable[first] & self.usable[second]
         plain = self._plain[first] | self._plain[second]
         left = np.flatnonzero(result)
         apart = self._apart(first[left], second[left]) / self.unrelated
         limit = np.where(bits[left] <= SURE, FAR_VECTORS, NEAR_VECTORS)
         result[left] = apart <= np.where(plain[left], SAME_VECTORS, limit)
-        return result
+        for begin in range(0, len(first), _LOOKED_AT):  # few at once: they stay in a core's cache
+            left = begin + np.flatnonzero(result[begin : begin + _LOOKED_AT])
+            one, other = self._thumbnails[first[left]], self._thumbnails[second[left]]
+            # as they lie upon each other best, and no other way: else what differs would be moved out of sight
+            parts = ~plain[left] & (windows[left] < whole[left])
+            seen = ~plain[left] & ~parts
+            seen[seen] = same(one[seen], other[seen])
+            seen[parts] = same_window(one[parts], other[parts], own[left][parts], its[left][parts])
+            seen[plain[left]] = same_plain(one[plain[left]], other[plain[left]])
+            result[left] = seen
+        return np.asarray(result)
 
     def _apart(self, first: Numbers, second: Numbers) -> npt.NDArray[np.float32]:
         """1 - cosine."""
         one, other = self._vectors[first].astype(np.float32), self._vectors[second].astype(np.float32)
-        return np.asarray(1 - np.einsum("ij,ij->i", one, other), dtype=np.float32)
+        lengths = self._lengths[first] * self._lengths[second]
+        return np.asarray(1 - np.einsum("ij,ij->i", one, other) / lengths, dtype=np.float32)
 
     def _unrelated(self) -> float:
         """The median of 1 - cosine over pairs of images whose hashes have nothing in common."""
@@ -151,7 +182,8 @@ class _Corpus:
         # each with three others, a fixed number of places on
         steps = [step for step in (1, len(some) // 3, len(some) // 2) if 0 < step < len(some)]
         first, second = np.tile(some, len(steps)), np.concatenate([np.roll(some, step) for step in steps] or [some])
-        foreign = nearest(self.hashes[first], self.hashes[second]) > BITS // 4 if len(first) else first > 0
+        whole, windows, _, _ = closest(self.hashes[first], self.hashes[second])
+        foreign = np.minimum(whole, windows) > BITS // 4
         first, second = first[foreign], second[foreign]
         if len(first) < _ENOUGH:
             return UNRELATED
@@ -164,23 +196,33 @@ class _Corpus:
         return np.concatenate(made) if made else work(*columns)
 
 
-def nearest(one: Hashes, other: Hashes) -> Bits:
-    """How many bits differ between the two windows that are nearest; (pairs, windows, 4) twice -> (pairs,).
+def rounded(vectors: npt.NDArray[np.float16]) -> npt.NDArray[np.int8]:
+    """Vectors, (n, dimension), in a byte a value, each with its own scale: half the memory, for cosines to 1e-3.
 
-    Windows that both have the margin of their picture, or both its strip, count only if the inside of one of the
-    pictures is found in the other as well.
+    Of one that has values that are no numbers, all are 0.
     """
+    values = vectors.astype(np.float32)
+    most = np.abs(values).max(axis=1, keepdims=True, initial=0)
+    usable = np.isfinite(most) & (most > 0)
+    scaled = np.where(usable, values, 0) * (127 / np.where(usable, most, 1))
+    return np.asarray(np.rint(scaled).astype(np.int8))
+
+
+def closest(one: Hashes, other: Hashes) -> tuple[Bits, Bits, Numbers, Numbers]:
+    """How many bits differ between the whole pictures; how many between the whole of one and a window of the other,
+    where they are nearest; and which windows these are of the one and the other, 0 being the whole.
+
+    (pairs, windows, 4) twice -> (pairs,) each.
+    """
+    whole = np.bitwise_count(one[:, 0] ^ other[:, 0]).sum(axis=1, dtype=np.uint16)
     best = np.full(len(one), BITS, dtype=np.uint16)
-    with_margin, inside = best.copy(), best.copy()
-    for own in range(one.shape[1]):
-        for its in range(other.shape[1]):
-            differ = np.bitwise_count(one[:, own] ^ other[:, its]).sum(axis=1, dtype=np.uint16)
-            if _INSIDE in (own, its):
-                np.minimum(inside, differ, out=inside)
-            without = _INSIDE in (own, its) or (own in _WITHOUT_STRIP) != (its in _WITHOUT_STRIP)
-            kept = best if without else with_margin
-            np.minimum(kept, differ, out=kept)
-    return np.where(inside <= NEAR_INSIDE, np.minimum(best, with_margin), best)
+    own, its = np.zeros(len(one), dtype=np.int64), np.zeros(len(one), dtype=np.int64)
+    for window in range(1, one.shape[1]):
+        for of_one, of_other in ((window, 0), (0, window)):
+            differ = np.bitwise_count(one[:, of_one] ^ other[:, of_other]).sum(axis=1, dtype=np.uint16)
+            nearer = differ < best
+            best[nearer], own[nearer], its[nearer] = differ[nearer], of_one, of_other
+    return whole, best, own, its
 
 
 def _alike_pairs(

@@ -141,6 +141,7 @@ class Photo:
     phash: str | None = None
     window_hashes: str | None = None
     one_shade: float | None = None
+    thumbnail: str | None = None
 
 
 # servers whose addresses are signed: the same picture has another query, and often another host, each time it is stated

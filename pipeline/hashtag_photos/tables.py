@@ -77,6 +77,7 @@ PHOTOS = pa.schema(
         ("phash", pa.string()),
         ("window_hashes", pa.string()),
         ("one_shade", pa.float32()),
+        ("thumbnail", pa.string()),  # 32x32 bytes of grey in base64
     ]
 )
 

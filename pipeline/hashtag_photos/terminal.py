@@ -64,6 +64,9 @@ def show(tally: Tally, run: str = "RUN") -> None:
     _console().print(table)
     if len({each.source for each in tally.sources}) > 1:
         _console().print(_by_source(tally))
+    if tally.not_compared:
+        those = f"{many(tally.not_compared, 'image')}, which an older version downloaded"
+        tell(f"pictures   near-duplicates were not looked for among {those}; a run in a new folder compares all")
     _show_certainty(tally, run)
     moving = [each.label for each in tally.classes if each.sensitive_to_prompts]
     if moving:

@@ -162,6 +162,7 @@ TALLY = Tally(
         GroupTally(picture="a" * 64, images=17, posts=31, photos=33, first_seen="2014-04-22", label="friendly"),
         GroupTally(picture="b" * 64, images=2, posts=1, photos=2, first_seen=None, label="unsure"),
     ),
+    not_compared=0,
     review=UNREVIEWED,
     agreement=None,
     classes=(
@@ -771,6 +772,16 @@ def test_the_largest_groups_are_blurred_with_what_they_are() -> None:
     assert shown.count('<label><input type="checkbox" aria-label="Show the picture with 17 near-duplicates">') == 1
     alone = plain(page(replace(TALLY, largest=(), pictures=1200)))
     assert "No near-duplicates were found: 1,200 images, 1,200 distinct pictures." in alone
+    assert "not looked for" not in alone
+
+
+def test_near_duplicates_that_were_not_looked_for_are_told_from_none() -> None:
+    none = plain(page(replace(TALLY, largest=(), pictures=1200, not_compared=1200)))
+    assert "No near-duplicates were found" not in none
+    assert "Near-duplicates were not looked for among 1,200 images: an older version downloaded them" in none
+    some = plain(page(replace(TALLY, largest=(), pictures=1200, not_compared=1)))
+    assert "No near-duplicates were found" in some
+    assert "Near-duplicates were not looked for among 1 image: an older version downloaded it" in some
 
 
 def test_agreement_is_told_with_what_it_rests_on() -> None:

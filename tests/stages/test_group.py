@@ -1,17 +1,19 @@
 """The stage that says which images are one picture, on run folders as the other stages leave them."""
 
+import base64
 import io
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import SAMPLE
 from PIL import Image
 
 import hashtag_photos as hp
 from hashtag_photos.stages import group as stage
-from hashtag_photos.stages.group import group, groups_path
+from hashtag_photos.stages.group import group, groups_path, not_compared
 from hashtag_photos.tables import embeddings_schema, photos_table, vector_column
 
 PICTURES = sorted((SAMPLE / "www/media").glob("*.webp"))
@@ -68,7 +70,7 @@ def test_copies_are_one_picture_named_by_the_largest(tmp_path: Path) -> None:
         b: b,
     }
     used = run.used("duplicates", run.asked["model_key"])
-    assert (used["images"], used["pictures"], used["images_without_hash"]) == (4, 2, 0)
+    assert (used["images"], used["pictures"], used["images_not_compared"]) == (4, 2, 0)
 
 
 def test_of_the_same_size_the_smallest_sha256_names_the_picture(tmp_path: Path) -> None:
@@ -119,18 +121,24 @@ def test_the_order_of_the_tables_makes_no_difference(tmp_path: Path, reverse: bo
     assert {sha: picture for sha, picture in table(run).items() if sha != picture} == expected
 
 
+BASIC = {"source": "t", "url": "u", "status": "ok", "attempt": 1, "width": 9, "height": 9}
+
+
 def made(folder: Path, photos: list[dict[str, object]], vectors: dict[str, list[float]]) -> hp.Run:
     """A run of rows made by hand."""
     run = hp.Run(folder)
     run.ask(model="m")
-    basic = {"source": "t", "url": "u", "status": "ok", "attempt": 1, "width": 9, "height": 9}
-    run.append("photos", photos_table([{**basic, "post_id": str(n), "position": 0, **p} for n, p in enumerate(photos)]))
+    run.append("photos", photos_table([{**BASIC, "post_id": str(n), "position": 0, **p} for n, p in enumerate(photos)]))
     column = vector_column(np.array(list(vectors.values()), dtype=np.float16))
     run.append("embeddings/m", pa.table([pa.array(list(vectors)), column], schema=embeddings_schema(2)))
     return run
 
 
-HASH = {"window_hashes": np.packbits(np.arange(1280) % 2).tobytes().hex(), "one_shade": 0.1}
+HASH = {
+    "window_hashes": np.packbits(np.arange(1280) % 2).tobytes().hex(),
+    "one_shade": 0.1,
+    "thumbnail": base64.b64encode(bytes(range(256)) * 4).decode(),
+}
 
 
 def test_only_images_that_count_and_have_a_vector_are_grouped(tmp_path: Path) -> None:
@@ -141,13 +149,32 @@ def test_only_images_that_count_and_have_a_vector_are_grouped(tmp_path: Path) ->
     assert run.read_table(groups_path("m")).to_pylist() == [{"sha256": "a" * 64, "picture": "a" * 64}]
 
 
+def test_a_run_of_an_older_version_has_nothing_to_compare_and_says_so(tmp_path: Path) -> None:
+    photos = [{"sha256": "a" * 64, **HASH}, {"sha256": "b" * 64, **HASH}]
+    run = made(tmp_path / "run", photos, {letter * 64: [1.0, 0.0] for letter in "ab"})
+    (part,) = (run.storage.local / "photos").glob("*.parquet")
+    older = pq.read_table(part).drop_columns(["window_hashes", "one_shade", "thumbnail"])
+    pq.write_table(older, part)
+    assert group(run, "m") == 2
+    assert not_compared(run, "m") == 2
+    run.append("photos", photos_table([{**BASIC, "post_id": "9", "position": 0, "sha256": "c" * 64, **HASH}]))
+    column = vector_column(np.array([[1.0, 0.0]], dtype=np.float16))
+    run.append("embeddings/m", pa.table([pa.array(["c" * 64]), column], schema=embeddings_schema(2)))
+    assert group(run, "m") == 3, "the older part stands beside a newer one"
+    assert not_compared(run, "m") == 2
+
+
+def test_before_it_was_grouped_a_run_has_none_that_were_not_compared(tmp_path: Path) -> None:
+    assert not_compared(hp.Run(tmp_path / "run"), "m") == 0
+
+
 def test_an_image_without_a_hash_is_its_own_picture_and_counted(tmp_path: Path) -> None:
     photos = [{"sha256": "a" * 64, **HASH}, {"sha256": "b" * 64}, {"sha256": "c" * 64}, {"sha256": "d" * 64, **HASH}]
     run = made(tmp_path / "run", photos, {letter * 64: [1.0, 0.0] for letter in "dcba"})
     assert group(run, "m") == 3
     rows = run.read_table(groups_path("m")).to_pylist()
     assert [row["picture"][0] for row in rows] == ["a", "b", "c", "a"]
-    assert run.used("duplicates", "m")["images_without_hash"] == 2
+    assert not_compared(run, "m") == 2
 
 
 def test_vectors_come_to_the_image_that_they_are_of(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -55,7 +55,12 @@ from hashtag_photos.tables import PHOTOS, photos_table, spreadsheet_cell
 
 PART_ROWS = 1_000
 _HASHED_AT_ONCE = 100
-_LOOKS = {"phash": perceptual_hashes, "window_hashes": window_hashes, "one_shade": one_shade}  # of a thumbnail
+_LOOKS: dict[str, Callable[[Sequence[bytes]], Sequence[Any]]] = {  # of thumbnails
+    "phash": perceptual_hashes,
+    "window_hashes": window_hashes,
+    "one_shade": one_shade,
+    "thumbnail": lambda thumbnails: [base64.b64encode(each).decode() for each in thumbnails],
+}
 PART_SECONDS = 30.0  # a crash loses at most this much of what was had
 MISSING = "missing.csv"
 _MOST_PROCESSES = 4

@@ -1,25 +1,26 @@
 """Stage 3c: images -> pictures. Images that are the same picture, re-compressed, resized, cropped a little, bordered or
 captioned, are one group, named by its representative: the image with most pixels, then with the smallest sha256.
 
-What makes two images the same picture is in duplicates.py. An image whose thumbnail was never hashed is a picture of
-its own, and counted as such in run.json.
+What makes two images the same picture is in duplicates.py. An image without hashes and thumbnail, as an older version
+downloaded it, is a picture of its own, and counted as such in run.json.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hashtag_photos.duplicates import RULE, near_duplicates
-from hashtag_photos.images import WINDOWS
+from hashtag_photos.duplicates import RULE, near_duplicates, rounded
+from hashtag_photos.images import THUMBNAIL_SIDE, WINDOWS
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.stages import Progress, cores, silent
-from hashtag_photos.tables import GROUPS, vectors_of
+from hashtag_photos.tables import GROUPS, PHOTOS, vectors_of
 
 _BATCH_ROWS = 8_192
 _WORDS = 4  # of 64 bits, in the hash of a window
@@ -35,19 +36,25 @@ def group(run: Run, model_key: str, *, progress: Progress = silent) -> int:
     """Write which picture each image is that has a vector of a model (GROUPS, by sha256); how many pictures there are.
 
     Does nothing if the table holds just these images, by the same rule. run.json then says of `duplicates` how many
-    images and pictures there are, how many images have no hash, and the number of the rule.
+    images and pictures there are, how many images could not be compared, and the number of the rule.
     """
     images = _images(run, model_key)
     used = run.used("duplicates", model_key) or {}
     if used.get("rule") == RULE and _holds(run, model_key, images):
         return int(used["pictures"])
-    first, hashed = _grouped(run, model_key, images, progress)
+    first, compared = _grouped(run, model_key, images, progress)
     rows = pa.table([images, images.take(pa.array(first))], schema=GROUPS)
     run.write_table(groups_path(model_key), rows.sort_by("sha256"))
     pictures = len(np.unique(first))
-    facts = {"rule": RULE, "images": len(images), "pictures": pictures, "images_without_hash": len(images) - hashed}
+    facts = {"rule": RULE, "images": len(images), "pictures": pictures, "images_not_compared": len(images) - compared}
     run.record_used("duplicates", model_key, facts)
     return pictures
+
+
+def not_compared(run: Run, model_key: str) -> int:
+    """Of how many images it isn't known whether they have near-duplicates, since an older version downloaded them."""
+    used = run.used("duplicates", model_key) or {}
+    return int(used.get("images_not_compared", 0))
 
 
 def _images(run: Run, model_key: str) -> pa.Array:
@@ -71,45 +78,64 @@ def _holds(run: Run, model_key: str, images: pa.Array) -> bool:
 
 
 def _grouped(run: Run, model_key: str, images: pa.Array, progress: Progress) -> tuple[npt.NDArray[np.int64], int]:
-    """Per image the place of its picture's representative, and how many images have a hash."""
+    """Per image the place of its picture's representative, and how many images could be compared."""
     hashes = np.zeros((len(images), len(WINDOWS), _WORDS), dtype=np.uint64)
     hashed = np.zeros(len(images), dtype=bool)
     shades = np.zeros(len(images), dtype=np.float32)
+    thumbnails = np.zeros((len(images), THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=np.uint8)
     progress("group", 0, None)
-    for place, (column, shade) in _columns(run, "photos", images, "window_hashes", "one_shade"):
-        there = pc.and_(column.is_valid(), shade.is_valid()).to_numpy(zero_copy_only=False)
-        place, digits = place[there], "".join(column.filter(pa.array(there)).to_pylist())
-        shades[place] = shade.filter(pa.array(there)).to_numpy()
+    for place, looks in _columns(_photos(run), images):
+        there = pc.and_(pc.and_(*(each.is_valid() for each in looks[:2])), looks[2].is_valid())
+        column, shade, small = (each.filter(there) for each in looks)
+        place, digits = place[there.to_numpy(zero_copy_only=False)], "".join(column.to_pylist())
+        shades[place] = shade.to_numpy()
+        pixels = b"".join(map(base64.b64decode, small.to_pylist()))
+        thumbnails[place] = np.frombuffer(pixels, np.uint8).reshape(-1, *thumbnails.shape[1:])
         hashes[place] = np.frombuffer(bytes.fromhex(digits), dtype="<u8").reshape(-1, *hashes.shape[1:])
         hashed[place] = True
     known = np.flatnonzero(hashed)
     row = np.full(len(images), -1)
     row[known] = np.arange(len(known))
-    vectors = np.empty((0, 0), dtype=np.float16)
-    for place, (column,) in _columns(run, f"embeddings/{model_key}", images, "vector"):
-        some = vectors_of(column)
+    vectors = np.empty((0, 0), dtype=np.int8)
+    stored = run.batches(f"embeddings/{model_key}", "sha256", "vector", rows=_BATCH_ROWS)
+    for place, (column,) in _columns(stored, images):
+        some = rounded(vectors_of(column))
         if not len(vectors):
-            vectors = np.zeros((len(known), some.shape[1]), dtype=np.float16)
+            vectors = np.zeros((len(known), some.shape[1]), dtype=np.int8)
         wanted = row[place] >= 0
         vectors[row[place[wanted]]] = some[wanted]
     first = np.arange(len(images))
     if len(known):
-        hashes = hashes[known] if len(known) < len(images) else hashes
-        shades = shades[known]
+        if len(known) < len(images):
+            hashes, shades, thumbnails = hashes[known], shades[known], thumbnails[known]
         threads = min(cores(), _MOST_THREADS)
         found = near_duplicates(
-            hashes, shades, vectors, threads=threads, progress=lambda done, total: progress("group", done, total)
+            hashes,
+            shades,
+            thumbnails,
+            vectors,
+            threads=threads,
+            progress=lambda done, total: progress("group", done, total),
         )
         first[known] = known[found]
     progress("group", len(images), len(images))
     return first, len(known)
 
 
+def _photos(run: Run) -> Iterator[pa.RecordBatch]:
+    """What is compared of all photos, a batch at a time; null where an older version did not write it."""
+    columns = ["sha256", "window_hashes", "one_shade", "thumbnail"]
+    photos = run.dataset("photos", PHOTOS)
+    yield from photos.to_batches(
+        columns=columns, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1, use_threads=False
+    )
+
+
 def _columns(
-    run: Run, table: str, images: pa.Array, *names: str
+    batches: Iterable[pa.RecordBatch], images: pa.Array
 ) -> Iterator[tuple[npt.NDArray[np.int64], list[pa.Array]]]:
-    """Columns of a table a batch at a time, with the place that each of its rows' images has among `images`."""
-    for batch in run.batches(table, "sha256", *names, rows=_BATCH_ROWS):
+    """Batches of a table without their first column, sha256, and the place of each row's image among `images`."""
+    for batch in batches:
         place = pc.index_in(batch.column(0), value_set=images)
         there = place.is_valid()
-        yield place.drop_null().to_numpy().astype(np.int64), [batch.column(name).filter(there) for name in names]
+        yield place.drop_null().to_numpy().astype(np.int64), [each.filter(there) for each in batch.columns[1:]]

@@ -30,6 +30,7 @@ from hashtag_photos.stages.caveats import (
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.correct import Evidence, Numbers, predicted
 from hashtag_photos.stages.coverage import NOT_ASKED, cover
+from hashtag_photos.stages.group import not_compared
 from hashtag_photos.stages.numbers import Number, corrected_numbers, raw_shares, share_bounds
 from hashtag_photos.stages.reviewed import Agreement, Review, agreement, review
 from hashtag_photos.stages.tally import ClassTally, DayTally, Engagement, GroupTally, SourceTally, Tally
@@ -174,6 +175,7 @@ def _tally(
             total=round(float(units.weights[ENGAGEMENT].sum())) if ENGAGEMENT in units.weights else 0,
         ),
         largest=_largest(database, units, list(titles), label_of[stands]),
+        not_compared=not_compared(run, model_key),
         review=people.review,
         agreement=people.agreement,
         sources=_by_source(database, list(titles)),

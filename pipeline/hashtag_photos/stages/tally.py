@@ -105,8 +105,9 @@ class Tally:
     tell. What was not computed is None: the shares under other wordings (`robustness`), those without pictures of words
     (`without_text`), what the precision changes (`check`), and `agreement`, without hand labels.
 
-    `numbers` are all that there is to publish. `largest` are the groups with the most near-duplicates, `review` is how
-    the labelling stands, and why there are no corrected numbers, where there are none.
+    `numbers` are all that there is to publish. `largest` are the groups with the most near-duplicates, and of
+    `not_compared` images it isn't known whether they have any: an older version downloaded them. `review` is how the
+    labelling stands, and why there are no corrected numbers, where there are none.
     """
 
     run: str
@@ -123,6 +124,7 @@ class Tally:
     numbers: tuple[Number, ...]
     engagement: Engagement
     largest: tuple[GroupTally, ...]
+    not_compared: int
     review: Review
     agreement: Agreement | None
     sources: tuple[SourceTally, ...]
