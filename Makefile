@@ -8,9 +8,10 @@ UV_VERSION := 0.13.9
 INSTALLED := $(VENV)/.installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 # Every variable given on make's command line is an option of `hashtag-photos run`: POSTS=posts.jsonl is --posts posts.jsonl.
-# A misspelt one is therefore an error, and never left out in silence. From the environment only these names are taken.
+# A misspelt one is therefore an error, and never left out in silence. From the environment only these names are taken,
+# and not COLUMNS, which is how wide a terminal is.
 OWN := PYTHON
-FROM_ENVIRONMENT := HASHTAG SOURCE SINCE UNTIL LIMIT MAX_WAIT KEEP_AUTHORS POSTS FORMAT COLUMNS FILES IMAGES RUN MODEL LABELS DEVICE PRECISION RETRY CONTACT
+FROM_ENVIRONMENT := HASHTAG SOURCE SINCE UNTIL LIMIT MAX_WAIT KEEP_AUTHORS POSTS FORMAT FILES IMAGES RUN MODEL LABELS DEVICE PRECISION RETRY CONTACT
 FLAGS := RETRY KEEP_AUTHORS IGNORE_OPT_OUTS
 quoted = '$(subst ','\'',$(1))'
 option = --$(subst _,-,$(shell printf %s '$(1)' | tr A-Z a-z)) $(if $(filter $(FLAGS),$(1)),,$(call quoted,$($(1))))

@@ -231,6 +231,7 @@ def test_each_make_variable_is_an_option_of_the_same_name() -> None:
 def test_make_variables_from_the_environment_count_too() -> None:
     assert make(POSTS="p.jsonl").endswith("run --posts 'p.jsonl'"), "POSTS=p.jsonl make classify ran the sample instead"
     assert make(PRECISION="bf16").endswith("run --precision 'bf16'")
+    assert make(COLUMNS="80").endswith("hashtag-photos run"), "that is how wide a terminal is"
     assert make(HOME_TOWN="x").endswith("hashtag-photos run")
 
 

@@ -872,6 +872,7 @@ def test_who_takes_the_port_while_the_server_is_away_is_sent_nothing(
     page = pages()
     one = label(page, "ann")
     one.look()
+    one.tab.wait_for_load_state("networkidle")  # or a request that the true server has proved may reach the other one
     page.end(signal.SIGKILL)
     asked: list[tuple[str, str, dict[str, str]]] = []
     with taken(page, asked) as true:
