@@ -418,6 +418,7 @@ def test_an_edited_picture_is_the_same_one(edit: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_200_pictures_under_all_edits_among_800_others() -> None:
     """The bundled model on drawn scenes, which is hard: those of one kind look alike. The bars of BENCHMARKS.md."""
     from draw_scenes import SCENES, draw

@@ -10,7 +10,7 @@ from simulation import CAUTIOUS, FALLBACK, HARD, SETTINGS, Result, Setting
 from hashtag_photos import estimate
 from hashtag_photos.agreement import cross_fitted
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 CORPORA = 1000
 #: what a rate of 1,000 corpora may be off by: two standard errors of one at the bounds
 CHANCE = 0.013
