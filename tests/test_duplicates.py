@@ -422,7 +422,7 @@ def test_an_edited_picture_is_the_same_one(edit: str) -> None:
 def test_200_pictures_under_all_edits_among_800_others() -> None:
     """The bundled model on drawn scenes, which is hard: those of one kind look alike.
 
-    Of all edits 93.2 % join, where 95 was wanted: borders and brighter copies are missed, each of which counts as one more.
+    Of all edits 93.2 % join, where 95 was wanted: borders and brighter copies are missed, each counted once more.
     """
     from draw_scenes import SCENES, draw
 
