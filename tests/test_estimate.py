@@ -15,10 +15,12 @@ from hashtag_photos.estimate import (
     bounds,
     corrected,
     difference,
+    difference_between,
     effective_size,
     ppi_mean,
     probability_more,
     ratio,
+    ratio_between,
     wilson,
 )
 
@@ -318,6 +320,54 @@ def test_difference_published_example() -> None:
     a, b = wilson(56, 70), wilson(48, 80)
     found = difference(of((56 / 70, *a), (48 / 80, *b)), 0, 1)
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "ends"),
+    [
+        ((56, 70), (48, 80), (0.0524, 0.3339)),
+        ((9, 10), (3, 10), (0.1705, 0.8090)),
+        ((6, 7), (2, 7), (0.0582, 0.8062)),
+        ((5, 56), (0, 29), (-0.0381, 0.1926)),
+        ((0, 10), (0, 20), (-0.1611, 0.2775)),
+        ((0, 10), (0, 10), (-0.2775, 0.2775)),
+        ((10, 10), (0, 20), (0.6791, 1.0)),
+        ((10, 10), (0, 10), (0.6075, 1.0)),
+    ],
+)
+def test_difference_of_independent_shares_is_newcombes(
+    one: tuple[int, int], other: tuple[int, int], ends: tuple[float, float]
+) -> None:
+    # all eight examples of Newcombe 1998, as above, table II, method 10
+    shares = [Estimate(value=k / n, low=wilson(k, n)[0], high=wilson(k, n)[1]) for k, n in (one, other)]
+    found = difference_between(*shares)
+    assert (found.low, found.high) == pytest.approx(ends, abs=5e-5)
+    turned = difference_between(*reversed(shares))
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_independent_differences_hold_the_truth() -> None:
+    dice = np.random.default_rng(7)
+    for p, q, n, m in ((0.3, 0.3, 60, 200), (0.05, 0.2, 80, 80), (0.9, 0.6, 40, 400)):
+        held = 0
+        for k, j in zip(dice.binomial(n, p, 2_000).tolist(), dice.binomial(m, q, 2_000).tolist(), strict=True):
+            one, other = (
+                Estimate(value=count / of, low=wilson(count, of)[0], high=wilson(count, of)[1])
+                for count, of in ((k, n), (j, m))
+            )
+            apart = difference_between(one, other)
+            held += apart.low <= p - q <= apart.high
+        assert 0.935 <= held / 2_000 <= 0.975
+
+
+def test_correlated_errors_cancel_out_in_a_difference() -> None:
+    one, other = Estimate(value=0.6, low=0.5, high=0.7), Estimate(value=0.4, low=0.3, high=0.5)
+    widths = [
+        found.high - found.low for rho in (-1.0, 0.0, 0.5, 1.0) for found in [difference_between(one, other, rho)]
+    ]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] == pytest.approx(0.0, abs=1e-7)
+    assert ratio_between(one, other, 0.5).high < ratio_between(one, other).high
 
 
 def test_two_classes_that_share_all_differ_twice_as_widely() -> None:

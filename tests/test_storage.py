@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import IO
 
 import pyarrow as pa
 import pytest
@@ -161,6 +162,21 @@ def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
     assert storage.update("x", b"2")
 
 
+@pytest.mark.parametrize("held", [b"", b"one", b"onetwo", b"onetwothree", b"onetwO"])
+def test_a_file_that_is_filled_bit_by_bit_is_left_alone_if_it_holds_just_that(tmp_path: Path, held: bytes) -> None:
+    storage = Storage(tmp_path)
+    storage.write("x", lambda file: file.write(held))
+    before = (tmp_path / "x").stat().st_ino
+
+    def fill(file: IO[bytes]) -> None:
+        for each in (b"one", b"", b"two"):
+            assert file.write(each) == len(each)
+
+    assert storage.update("x", fill) == (held != b"onetwo")
+    assert storage.read("x") == b"onetwo"
+    assert ((tmp_path / "x").stat().st_ino == before) == (held == b"onetwo")
+
+
 def test_a_folder_that_can_not_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="--run"):
@@ -186,4 +202,8 @@ def test_everything_goes_through_pyarrows_file_systems(tmp_path: Path) -> None:
         assert list(folder.iterdir()) == []
     with run.open_image("ab" * 32, "JPEG") as file:
         assert file.read() == b"picture"
-    assert run.storage.names() == ["images", "numbers", "run.json"]
+    assert run.storage.update("filled", lambda file: file.write(b"one"))
+    assert not run.storage.update("filled", lambda file: file.write(b"one"))
+    assert run.storage.update("filled", lambda file: file.write(b"one more"))
+    assert run.storage.read("filled") == b"one more"
+    assert run.storage.names() == ["filled", "images", "numbers", "run.json"]

@@ -448,20 +448,42 @@ def _seen(
 
 def difference(of: Corrected, a: int, b: int) -> Estimate:
     """Share of class a minus share of class b. Raises ValueError if `of` is refused."""
-    one, other, rho = _pair(of, a, b)
+    return difference_between(*_pair(of, a, b))
+
+
+def ratio(of: Corrected, a: int, b: int) -> Estimate:
+    """Share of class a / share of class b; infinite if b's is 0. Raises ValueError if `of` is refused."""
+    return ratio_between(*_pair(of, a, b))
+
+
+def probability_more(of: Corrected, a: int, b: int) -> float:
+    """The probability that class a has the larger share. Raises ValueError if `of` is refused."""
+    return probability_positive(difference(of, a, b))
+
+
+def difference_between(one: Estimate, other: Estimate, correlation: float = 0.0) -> Estimate:
+    """One share minus another, from the interval of each and the `correlation` of their errors, from -1 to 1.
+
+    MOVER (Zou and Donner 2008, doi:10.1002/sim.3095): each end of the interval is as far from the difference as the
+    ends of the two that lead there, put together as if at right angles, if their errors are independent. On Wilson's
+    intervals it is Newcombe's hybrid score (1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I,
+    method 10).
+    """
     value = one.value - other.value
     down, up = one.value - one.low, one.high - one.value
     other_down, other_up = other.value - other.low, other.high - other.value
     return Estimate(
         value=value,
-        low=max(-1.0, value - math.sqrt(max(0.0, down**2 + other_up**2 - 2 * rho * down * other_up))),
-        high=min(1.0, value + math.sqrt(max(0.0, up**2 + other_down**2 - 2 * rho * up * other_down))),
+        low=max(-1.0, value - math.sqrt(max(0.0, down**2 + other_up**2 - 2 * correlation * down * other_up))),
+        high=min(1.0, value + math.sqrt(max(0.0, up**2 + other_down**2 - 2 * correlation * up * other_down))),
     )
 
 
-def ratio(of: Corrected, a: int, b: int) -> Estimate:
-    """Share of class a / share of class b; infinite if b's is 0. Raises ValueError if `of` is refused."""
-    one, other, rho = _pair(of, a, b)
+def ratio_between(one: Estimate, other: Estimate, correlation: float = 0.0) -> Estimate:
+    """One share / another, infinite if that is 0: as `difference_between`, on the log scale.
+
+    Where one of them is 0, it goes from the lowest / the highest to the highest / the lowest.
+    """
 
     def log(x: float) -> float:
         return math.log(x) if x > 0 else -math.inf
@@ -469,7 +491,7 @@ def ratio(of: Corrected, a: int, b: int) -> Estimate:
     def away(x: float, y: float) -> float:
         if math.isinf(x) or math.isinf(y):
             return math.inf
-        return math.sqrt(max(0.0, x * x + y * y - 2 * rho * x * y))
+        return math.sqrt(max(0.0, x * x + y * y - 2 * correlation * x * y))
 
     if one.value == 0 or other.value == 0:
         return Estimate(
@@ -483,13 +505,12 @@ def ratio(of: Corrected, a: int, b: int) -> Estimate:
     return Estimate(value=math.exp(value), low=math.exp(low), high=math.exp(high))
 
 
-def probability_more(of: Corrected, a: int, b: int) -> float:
-    """The probability that class a has the larger share. Raises ValueError if `of` is refused."""
-    apart = difference(of, a, b)
-    reach = apart.value - apart.low if apart.value > 0 else apart.high - apart.value
+def probability_positive(difference: Estimate) -> float:
+    """The probability that a difference is above 0: of a normal error as wide as the side of its interval towards 0."""
+    reach = difference.value - difference.low if difference.value > 0 else difference.high - difference.value
     if reach <= 0:
-        return 0.5 if apart.value == 0 else float(apart.value > 0)
-    return NormalDist().cdf(apart.value / (reach / Z_95))
+        return 0.5 if difference.value == 0 else float(difference.value > 0)
+    return NormalDist().cdf(difference.value / (reach / Z_95))
 
 
 def _pair(of: Corrected, a: int, b: int) -> tuple[Estimate, Estimate, float]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import filecmp
 import os
 import shutil
 import tempfile
@@ -100,6 +101,23 @@ class Storage:
 
         A private one can be read by this user alone, where the folder is local.
         """
+        self._put(relative, fill, private=private)
+
+    def update(self, relative: str, content: bytes | Callable[[IO[bytes]], object]) -> bool:
+        """Write a file unless it already holds just this; whether it was written.
+
+        What is too large to be held is filled in, as by `write`.
+        """
+        if callable(content):
+            return self._put(relative, content, unless_same=True)
+        if self.exists(relative) and self.read(relative) == content:
+            return False
+        self.write(relative, lambda file: file.write(content))
+        return True
+
+    def _put(
+        self, relative: str, fill: Callable[[IO[bytes]], object], *, private: bool = False, unless_same: bool = False
+    ) -> bool:
         with self._explained(relative):
             if self.local is not None:
                 target = self.local / relative
@@ -109,22 +127,30 @@ class Storage:
                     mode = 0o600 if private else 0o666
                     with open(temporary, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
                         fill(file)
+                    if unless_same and target.exists() and filecmp.cmp(temporary, target, shallow=False):
+                        temporary.unlink()
+                        return False
                     self._publish(temporary, target)
                 except BaseException:
                     temporary.unlink(missing_ok=True)
                     raise
             else:
-                with tempfile.SpooledTemporaryFile(max_size=64 << 20) as file:
-                    fill(cast(IO[bytes], file))
-                    file.seek(0)
-                    self._send(cast(IO[bytes], file), relative)
+                with tempfile.SpooledTemporaryFile(max_size=64 << 20) as spooled:
+                    fill(cast(IO[bytes], spooled))
+                    spooled.seek(0)
+                    if unless_same and self.exists(relative):
+                        with self.open(relative) as before:
+                            if _same(cast(IO[bytes], spooled), before):
+                                return False
+                        spooled.seek(0)
+                    self._send(cast(IO[bytes], spooled), relative)
+            return True
 
-    def update(self, relative: str, content: bytes) -> bool:
-        """Write a file unless it already holds just this; whether it was written."""
-        if self.exists(relative) and self.read(relative) == content:
-            return False
-        self.write(relative, lambda file: file.write(content))
-        return True
+    def remove(self, relative: str) -> None:
+        """Delete a file; nothing where there is none."""
+        if self.exists(relative):
+            with self._explained(relative):
+                self.fs.delete_file(self.path(relative))
 
     def adopt(self, files: Sequence[tuple[Path, str]]) -> None:
         """Move finished local files in, each to its place, and return once all are durable.
@@ -215,6 +241,16 @@ def storage_error(error: OSError, path: str) -> StorageError:
     else:
         what = f"{error.strerror or _first_line(error)}; choose another run folder with --run"
     return StorageError(f"{path}: {what}", subject=path)
+
+
+def _same(one: IO[bytes], other: IO[bytes]) -> bool:
+    """Whether two files hold the same from where they stand."""
+    while True:
+        some = one.read(4 << 20)
+        if some != other.read(4 << 20):
+            return False
+        if not some:
+            return True
 
 
 def _sync(path: str | Path) -> None:

@@ -600,7 +600,7 @@ def test_what_is_missing_of_agreement_says_why(tmp_path: Path) -> None:
     assert agreed.ac1 is not None
     assert set(agreed.reasons) == {"kappa", "alpha"}
     assert "of all 12 pictures people said the same class" in agreed.reasons["kappa"]
-    assert "Gwet's AC1" in html.unescape(render_of(world, tally))
+    assert "Gwet’s AC1" in html.unescape(render_of(world, tally))
 
 
 def test_recall_and_precision_have_the_pictures_that_they_rest_on(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, s
             id=str(number // 2),  # ids are unique within a source only
             created_at=None if dice.random() < 0.1 else START + timedelta(hours=dice.randrange(60)),
             repost_of=dice.choice([None, None, "7"]),
+            language=dice.choice(["en", "en", "tr", None, " "]),
             attachments=tuple(
                 Attachment(url=f"{dice.choice([*HOSTS])}{dice.randrange(60)}.jpg") for _ in range(dice.randrange(4))
             ),
@@ -111,8 +112,8 @@ def made_up(folder: Path, seed: int) -> tuple[Run, list[Post], dict[tuple[str, s
 @pytest.mark.parametrize("seed", range(5))
 def test_counts_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
     run, posts, photos, labels = made_up(tmp_path, seed)
-    images, with_label, by_day = defaultdict(set), defaultdict(set), defaultdict(set)
-    by_source, reposts = defaultdict(set), defaultdict(set)
+    images, with_label, reposts = defaultdict(set), defaultdict(set), defaultdict(set)
+    by_source, by_language = defaultdict(set), defaultdict(set)
     count = defaultdict(int)
     for post in posts:
         for position in range(len(post.attachments)):
@@ -122,11 +123,12 @@ def test_counts_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
                 images[label].add(photo.sha256)
                 with_label[label].add((post.source, post.id))
                 count[label] += 1
-                by_source[post.source, label].add((photo.sha256, post.id))
+                by_source[post.source, label].add((photo.sha256, post.source, post.id, position))
+                by_language[(post.language or "").strip() or "(not stated)", label].add(
+                    (photo.sha256, post.source, post.id, position)
+                )
                 if post.repost_of:
                     reposts[label].add((post.source, post.id))
-                if post.created_at:
-                    by_day[f"{post.created_at:%Y-%m-%d}", label].add((post.source, post.id))
     tally = summarize(run)
     total = sum(map(len, images.values()))
     assert (tally.images, tally.photos) == (total, sum(count.values()))
@@ -136,17 +138,20 @@ def test_counts_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
         assert (row.images, row.posts, row.photos) == (own, len(with_label[row.label]), count[row.label])
         assert row.reposts == len(reposts[row.label])
         assert (row.share, row.low, row.high) == pytest.approx((own / total, *wilson(own, total)))
-    assert {row.source for row in tally.sources} == {"a", "b"}
-    for row in tally.sources:
-        shown = {sha256 for sha256, _ in by_source[row.source, row.label]}
-        whole = {sha256 for label in images for sha256, _ in by_source[row.source, label]}
-        assert (row.images, row.images_total) == (len(shown), len(whole))
-        assert row.posts == len({post_id for _, post_id in by_source[row.source, row.label]})
-        assert row.posts_total == len({post_id for label in images for _, post_id in by_source[row.source, label]})
-        assert (row.share, row.low, row.high) == pytest.approx(
-            (len(shown) / len(whole), *wilson(len(shown), len(whole)))
-        )
-    assert {(day.day, day.label): day.posts for day in tally.days} == {key: len(ids) for key, ids in by_day.items()}
+    assert {row.value for row in tally.sources} == {"a", "b"}
+    assert {row.value for row in tally.languages} == {"en", "tr", "(not stated)"}
+    for parts, shown_in in ((tally.sources, by_source), (tally.languages, by_language)):
+        assert len(parts) == len({row.value for row in parts}) * len(tally.classes)
+        assert [row.posts_total for row in parts] == sorted((row.posts_total for row in parts), reverse=True)
+        for row in parts:
+            own = shown_in[row.value, row.label]
+            whole = {photo for label in images for photo in shown_in[row.value, label]}
+            told = ((row.images, row.posts, row.photos), (row.images_total, row.posts_total, row.photos_total))
+            for counts, these in zip(told, (own, whole), strict=True):
+                assert counts == (len({sha for sha, *_ in these}), len({post[1:3] for post in these}), len(these))
+            assert (row.share, row.low, row.high) == pytest.approx(
+                (row.images / row.images_total, *wilson(row.images, row.images_total))
+            )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -180,13 +185,22 @@ def test_files_and_dataframe_say_the_same(tmp_path: Path) -> None:
         assert row["label"] == values["label"]
         assert float(row["share"]) == pytest.approx(values["share"], abs=1e-6)
         assert int(row["images"]) == values["images"]
-    with (tmp_path / "run/report/tally-by-source.csv").open() as file:
-        by_source = list(csv.DictReader(file))
-    assert list(by_source[0]) == list(tally.to_dataframe(by_source=True).columns)
-    assert {row["kind"] for row in by_source} == {"raw"}
-    assert [int(row["images"]) for row in by_source] == list(tally.to_dataframe(by_source=True)["images"])
+    files = {"source": "tally-by-source.csv", "language": "tally-by-language.csv", "time": "timeline.csv"}
+    for by, name in (files | {"engagement": "engagement.csv"}).items():
+        with (tmp_path / "run/report" / name).open() as file:
+            rows, told = list(csv.DictReader(file)), tally.to_dataframe(by=by)
+        assert list(rows[0]) == list(told.columns)
+        assert by == "engagement" or {row["kind"] for row in rows} == {"raw"}
+        assert [int(row["posts"]) for row in rows] == list(told["posts"])
+        assert [int(row["posts_total"]) for row in rows] == list(told["posts_total"])
+        if by in ("source", "language"):
+            assert [row[by] for row in rows] == [each.value for each in getattr(tally, f"{by}s")]
     said = json.loads((tmp_path / "run/report/tally.json").read_text())
     assert [row["images"] for row in said["classes"]] == list(frame["images"])
+    assert [row["value"] for row in said["languages"]] == [each.value for each in tally.languages]
+    assert [row["start"] for row in said["timeline"]["bins"]] == [each.start for each in tally.timeline.bins]
+    assert [row["share"] for row in said["timeline"]["rows"]] == [each.share for each in tally.timeline.rows]
+    assert [row["median"] for row in said["engagement"]["classes"]] == [None] * len(tally.classes)
     with (tmp_path / "run/report/photos.csv").open() as file:
         listed = list(csv.DictReader(file))
     assert len(listed) == tally.coverage.attachments, "a line for every attachment, asked for or not"
@@ -439,7 +453,7 @@ def test_raw_numbers_are_those_of_plain_python(tmp_path: Path, seed: int) -> Non
         image = tally.number("raw", row.label, "images")
         assert (row.share, row.low, row.high) == (image.value, image.low, image.high)
     assert sum(row.pictures for row in tally.classes) == tally.pictures == len(by_unit["pictures"])
-    sources = {row.source: row for row in tally.sources}
+    sources = {row.value: row for row in tally.sources}
     for source, row in sources.items():
         images = {sha256 for (of, _), shas in shown.items() if of == source for sha256 in shas}
         effective = worth(Counter(picture_of[sha256] for sha256 in images).values())
@@ -464,10 +478,10 @@ def test_the_largest_groups_are_those_of_plain_python(tmp_path: Path, seed: int)
     expected = []
     for picture, members in groups.items():
         times = [created[post] for _, post in members if created[post]]
-        day = f"{min(times):%Y-%m-%d}" if times else None
+        first = f"{min(times):%Y-%m-%dT%H:%M:%SZ}" if times else None
         images, in_posts = ({member[place] for member in members} for place in (0, 1))
         if len(images) > 1:
-            expected.append((-len(images), -len(in_posts), picture, len(members), day, labels[picture]))
+            expected.append((-len(images), -len(in_posts), picture, len(members), first, labels[picture]))
     found = summarize(run).largest
     assert [
         (-each.images, -each.posts, each.picture, each.photos, each.first_seen, each.label) for each in found
@@ -753,3 +767,57 @@ def test_a_wording_is_no_formula_in_a_spreadsheet(tmp_path: Path, wording: str) 
     summarize(run)
     with (tmp_path / "run/report/robustness.csv").open() as file:
         assert {row["variant"] for row in csv.DictReader(file)} == {"", f"'{wording}"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_engagement_of_the_classes_is_that_of_plain_python(tmp_path: Path, seed: int) -> None:
+    import dataclasses
+
+    run, posts, photos, labels = made_up(tmp_path / "before", seed)
+    dice = random.Random(seed)
+
+    def stated() -> int | None:
+        return dice.choice([None, -1, 0, 3, 8, 2**62])  # a server may state anything
+
+    posts = [dataclasses.replace(post, likes=stated(), reposts=stated(), replies=stated()) for post in posts]
+    other = Run(tmp_path / "run")
+    other.ask(**{name: run.asked[name] for name in ("model", "model_key", "labels")})
+    other.record_used("label_sets", LABELS.key, dataclasses.asdict(LABELS))
+    other.append("posts", posts_table(posts))
+    other.append("photos", photos_table(photos.values()))
+    other.write_table(scores_path("tiny-0", LABELS.key), run.read_table(scores_path("tiny-0", LABELS.key)))
+    got: dict[str, list[int]] = defaultdict(list)
+    weighing = 0
+    for post in posts:
+        of_post = [photos.get((post.source, post.id, position)) for position in range(len(post.attachments))]
+        classes = {labels[photo.sha256] for photo in of_post if photo and photo.sha256 in labels}
+        values = (post.likes, post.reposts, post.replies)
+        if classes and post.repost_of is None and values != (None, None, None):
+            weighing += 1
+            for label in classes:
+                got[label].append(sum(max(value or 0, 0) for value in values))
+    tally = summarize(other)
+    assert tally.engagement.weighing == weighing
+    assert [each.label for each in tally.engagement.classes] == [each.label for each in tally.classes]
+    for each in tally.engagement.classes:
+        own = got[each.label]
+        assert (each.posts, each.total) == (len(own), sum(own))
+        quartiles = np.quantile(np.array(own, np.float64), [0.25, 0.5, 0.75]) if own else [None] * 3
+        assert [each.p25, each.median, each.p75] == (pytest.approx(quartiles) if own else [None] * 3)
+
+
+def test_photos_are_listed_the_same_whole_or_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, posts, *_ = made_up(tmp_path, 4)
+    summarize(run)
+    whole = (tmp_path / "run/report/photos.csv").read_bytes()
+    monkeypatch.setattr("hashtag_photos.stages.summarize._POSTS", 13)
+    monkeypatch.setattr("hashtag_photos.stages.summarize._ROWS", 7)
+    (tmp_path / "run/report/photos.csv").unlink()
+    summarize(run)
+    assert (tmp_path / "run/report/photos.csv").read_bytes() == whole
+    with (tmp_path / "run/report/photos.csv").open() as file:
+        keys = [
+            (row["source"], row["created_at"] or "9", row["post_id"], row["position"]) for row in csv.DictReader(file)
+        ]
+    assert keys == sorted(keys)
+    assert len(keys) == sum(len(post.attachments) for post in posts)

@@ -133,7 +133,7 @@ def without_text(
 ) -> WithoutText | None:
     """The classes `names` without pictures of words; None where kinds were not asked for, or are what is asked.
 
-    The database has the photos `classified`.
+    The database is that of `stages.shown.shown`.
     """
     kinds = find_labels(KINDS)
     table = run.read_table(scores_path(model_key, kinds.key)) if labels.key != kinds.key else None
@@ -143,7 +143,7 @@ def without_text(
     counted: Counter[str] = Counter()
     by_kind: Counter[str | None] = Counter()
     for label, kind, count in database.execute(
-        "SELECT label, kind, count(DISTINCT sha256) FROM classified LEFT JOIN kinds USING (sha256) GROUP BY ALL"
+        "SELECT label, kind, count(*) FROM images LEFT JOIN kinds USING (sha256) GROUP BY ALL"
     ).fetchall():
         by_kind[kind] += count
         if kind is not None and kind not in TEXT_KINDS:
@@ -151,7 +151,7 @@ def without_text(
     total = counted.total()
     ((effective,),) = database.execute(
         """SELECT sum(images) ** 2 / sum(images * images) FROM (
-            SELECT count(DISTINCT sha256) AS images FROM classified JOIN kinds USING (sha256)
+            SELECT count(*) AS images FROM images JOIN kinds USING (sha256)
             WHERE NOT list_contains($text, kind) GROUP BY picture
         )""",
         {"text": list(TEXT_KINDS)},
@@ -179,15 +179,14 @@ def precision_check(
 ) -> PrecisionCheck | None:
     """What the precision of the vectors changes, None where no vector was computed twice.
 
-    The database has the `scores` and the photos `classified`.
+    The database is that of `stages.shown.shown`.
     """
     facts = run.used("checks", f"{model_key}/{labels.key}")
     if facts is None or not facts["images"]:
         return None
     within = 4 * float(facts["largest_change"])
     ((images_within,),) = database.execute(
-        """SELECT count(DISTINCT sha256) FROM scores
-        WHERE abs(margin - $line) <= $within AND sha256 IN (SELECT sha256 FROM classified)""",
+        """SELECT count(*) FROM scores SEMI JOIN images USING (sha256) WHERE abs(margin - $line) <= $within""",
         {"line": labels.margin, "within": within},
     ).fetchall()
     return PrecisionCheck(

@@ -84,7 +84,7 @@ def raw_shares(units: Units, labels: npt.NDArray[np.integer], titles: Mapping[st
         total = float(weights.sum())
         if not total:
             continue
-        whole = _Whole(unit, total)
+        whole = Whole(unit, total)
         effective = effective_size(units.weights[unit])
         held = np.bincount(labels, weights, minlength=len(titles))
         for (label, title), weight in zip(titles.items(), held.tolist(), strict=True):
@@ -134,10 +134,10 @@ def corrected_numbers(
                 was = "was" if weighing == 1 else "were"
                 resting = f"{all_of_them}{stating} {was} labelled by hand{_by(coders, ', ')}"
             corrected = replace(corrected, warnings=tuple(dict.fromkeys((*corrected.warnings, *doubts))))
-            yield from _in_unit(_Whole(unit, float(weights.sum())), corrected, titles, resting)
+            yield from _in_unit(Whole(unit, float(weights.sum())), corrected, titles, resting)
 
 
-def _in_unit(whole: _Whole, corrected: Corrected, titles: Mapping[str, str], resting: str) -> Iterator[Number]:
+def _in_unit(whole: Whole, corrected: Corrected, titles: Mapping[str, str], resting: str) -> Iterator[Number]:
     """`resting` says what labels the numbers rest on."""
     names = list(titles)
     counted = corrected.method == CENSUS
@@ -174,15 +174,15 @@ def _in_unit(whole: _Whole, corrected: Corrected, titles: Mapping[str, str], res
 
     of_all = "" if whole.unit == PICTURES else f"of {whole.named}, "
     for place, (name, share) in enumerate(zip(names, corrected.shares, strict=True)):
-        told = f"{_exactly(share.value)} %" if counted else _share(share.value, share.low, share.high)
+        told = f"{exactly(share.value)} %" if counted else _share(share.value, share.low, share.high)
         yield number(SHARE, (place, None), share, f"{told} {whole.are(name, titles[name])}")
     for pair in combinations(range(len(names) if len(names) <= _MOST_PAIRED else 2), 2):
         a, b = sorted(pair, key=lambda each: -corrected.shares[each].value)  # the one that has more comes first
         first, second = f"“{titles[names[a]]}”", f"“{titles[names[b]]}”"
         apart, probability = difference(corrected, a, b), probability_more(corrected, a, b)
-        told, low, high = _percents(apart.value, apart.low, apart.high)
+        told, low, high = percents(apart.value, apart.low, apart.high)
         if counted:
-            told = _exactly(apart.value)
+            told = exactly(apart.value)
         points = f"{told} point{'' if told == '1' else 's'}{'' if counted else f' (95 % interval {low} to {high})'}"
         likely = f"; the probability that {first} outnumbered {second} is {chance(probability)}"
         sentence = f"the share of {first} is {points} above that of {second}"
@@ -207,8 +207,8 @@ def share_bounds(
             continue
         raw, counted = share.kind == RAW, share.method == CENSUS
         low, high = bounds(*((share.value, share.value) if raw else (share.low, share.high)), share.of, missing)
-        least, most = _percents(low, high)
-        whole = _Whole(PHOTOS, share.of + missing)
+        least, most = percents(low, high)
+        whole = Whole(PHOTOS, share.of + missing)
         resting, method = (
             f"with 95 % confidence, {_resting(share.n, coders)} of the others",
             f" of the interval of {share.method}",
@@ -239,7 +239,7 @@ def share_bounds(
         )
 
 
-class _Whole:
+class Whole:
     """All there is in a unit, and how a part of it is said to show a class."""
 
     def __init__(self, unit: str, total: float) -> None:
@@ -247,6 +247,7 @@ class _Whole:
 
     @property
     def named(self) -> str:
+        """The whole with its count, such as "1,200 distinct pictures"."""
         if self.unit == ENGAGEMENT:
             return f"{self.count:,} likes, reposts and replies" if self.count != 1 else "1 like, repost or reply"
         if self.unit == POSTS:
@@ -254,6 +255,7 @@ class _Whole:
         return many(self.count, {PICTURES: "distinct picture", IMAGES: "image file"}.get(self.unit, "photo"))
 
     def are(self, label: str, title: str) -> str:
+        """What a part of it does that shows the class, such as "are “Friendly”"."""
         verb = {POSTS: "show", ENGAGEMENT: "went to"}.get(self.unit, "are" if self.count != 1 else "is")
         if label != UNSURE:
             return f"{verb} “{title}”"
@@ -269,7 +271,7 @@ def _by(coders: int, before: str) -> str:
     return "" if not coders else f"{before}by {'one person' if coders == 1 else f'{coders} people'}"
 
 
-def _exactly(share: float) -> str:
+def exactly(share: float) -> str:
     """A share that was counted, times 100."""
     least = min((each for each in (abs(share), 1 - abs(share)) if each > 1e-9), default=1.0)
     return f"{100 * share:.{0 if least >= 0.005 else 1 if least >= 0.0005 else 2}f}"
@@ -277,11 +279,18 @@ def _exactly(share: float) -> str:
 
 def _share(share: float, low: float, high: float) -> str:
     """A share with its interval in words."""
-    value, *ends = _percents(share, low, high)
+    value, *ends = percents(share, low, high)
     return f"{value} % (95 % interval {ends[0]} to {ends[1]} %)"
 
 
-def _percents(*shares: float) -> list[str]:
+def share_in_words(share: Number) -> str:
+    """A share that has a value with its interval, or without, where everything was counted."""
+    assert share.value is not None
+    assert share.high is not None
+    return f"{exactly(share.value)} %" if share.method == CENSUS else _share(share.value, share.low, share.high)
+
+
+def percents(*shares: float) -> list[str]:
     """Shares times 100, with as many digits as it takes to tell them apart, or from nothing: two at most."""
     width, least = max(shares) - min(shares), min((abs(each) for each in shares if each), default=1.0)
     digits = 0 if width >= 0.025 and least >= 0.005 else 1 if width >= 0.0025 and least >= 0.0005 else 2

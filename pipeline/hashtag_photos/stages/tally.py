@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hashtag_photos.stages.caveats import PrecisionCheck, VariantTally, WithoutText, kinds_compared
 from hashtag_photos.stages.coverage import Coverage
 from hashtag_photos.stages.numbers import CORRECTED, RAW, SHARE, Number, numbers_csv
 from hashtag_photos.stages.reviewed import Agreement, Review
+from hashtag_photos.stages.timeline import Timeline
 from hashtag_photos.stages.units import PICTURES
 from hashtag_photos.tables import as_csv
 
 if TYPE_CHECKING:
     import pandas
 
+By = Literal["class", "source", "language", "time", "engagement"]
+#: the tables of the classes as files, by what they are divided by
+FILES: dict[By, str] = {
+    "class": "tally.csv",
+    "source": "tally-by-source.csv",
+    "language": "tally-by-language.csv",
+    "time": "timeline.csv",
+    "engagement": "engagement.csv",
+}
 _COLUMN_NAMES = {"low": "low_95", "high": "high_95"}
+_COUNTS = ("images", "images_total", "share", "low_95", "high_95", "posts", "posts_total", "photos", "photos_total")
+_COLUMNS: dict[By, tuple[str, ...]] = {
+    "source": ("source", "label", "kind", *_COUNTS, "collected_completely"),
+    "language": ("language", "label", "kind", *_COUNTS, "collected_completely"),
+    "time": (
+        *("start", "end", "label", "kind", "posts", "posts_total", "share", "low_95", "high_95"),
+        *("new_pictures", "new_pictures_total", "posts_collected", "attachments", "had"),
+    ),
+    "engagement": ("label", "posts", "posts_total", "total", "median", "p25", "p75"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +62,13 @@ class ClassTally:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceTally:
-    """One class in the posts of one source, with what it is counted of: that source's images, posts and photos."""
+class PartTally:
+    """One class in a part of the posts, those of one source or in one language: `value` says which one.
 
-    source: str
+    It is counted of that part's images, posts and photos. `low` and `high` are a 95 % interval as in ClassTally.
+    """
+
+    value: str
     label: str
     images: int
     images_total: int
@@ -59,20 +82,11 @@ class SourceTally:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DayTally:
-    """Posts of one day (UTC) that show a class."""
-
-    day: str
-    label: str
-    posts: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class GroupTally:
     """A picture with near-duplicates, by the image that stands for it: its images, and the posts that show any of them.
 
-    `first_seen` is the day (UTC) of the first of these posts, None if none states its time; `label` what the model says
-    of that image.
+    `first_seen` is the time of the first of these posts ("2014-04-22T21:30:00Z"), None if none states its time; `label`
+    what the model says of that image.
     """
 
     picture: str
@@ -84,10 +98,28 @@ class GroupTally:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EngagementOf:
+    """What the posts with one class got: likes, reposts and replies, `total` in all, and a post's median and quartiles.
+
+    The `posts` are originals that state any and show the class, be it beside another: classes can add up to more than
+    there are. Quartiles are interpolated between the two nearest (type 7 of Hyndman and Fan 1996,
+    doi:10.1080/00031305.1996.10473566); None of no posts.
+    """
+
+    label: str
+    posts: int
+    total: int
+    median: float | None
+    p25: float | None
+    p75: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Engagement:
     """What posts with pictures are weighted by: likes, reposts and replies, `total` in all.
 
     Of these `posts`, `weighing` state any, `reposts` are others' and count with those, and `unstated` state none.
+    `classes` are what those that state any got, by what they show.
     """
 
     posts: int
@@ -95,6 +127,7 @@ class Engagement:
     reposts: int
     unstated: int
     total: int
+    classes: tuple[EngagementOf, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +138,8 @@ class Tally:
     tell. What was not computed is None: the shares under other wordings (`robustness`), those without pictures of words
     (`without_text`), what the precision changes (`check`), and `agreement`, without hand labels.
 
-    `numbers` are all that there is to publish. `largest` are the groups with the most near-duplicates, and of
+    `numbers` are all that there is to publish. Posts that state no language are among `languages` as "(not stated)".
+    `largest` are the groups with the most near-duplicates, and of
     `not_compared` images it isn't known whether they have any: an older version downloaded them. `review` is how the
     labelling stands, and why there are no corrected numbers, where there are none.
     """
@@ -127,9 +161,10 @@ class Tally:
     not_compared: int
     review: Review
     agreement: Agreement | None
-    sources: tuple[SourceTally, ...]
+    sources: tuple[PartTally, ...]
+    languages: tuple[PartTally, ...]
     coverage: Coverage
-    days: tuple[DayTally, ...]
+    timeline: Timeline
     precision: str | None
     devices: tuple[str, ...]
     check: PrecisionCheck | None
@@ -158,15 +193,36 @@ class Tally:
         own = [each.change for each in self.robustness or () if each.label == label]
         return max((abs(change) for change in own if change is not None), default=0.0)
 
-    def to_dataframe(self, *, by_source: bool = False) -> pandas.DataFrame:
-        """The classes as a pandas DataFrame, as in tally.csv; `by_source` as in tally-by-source.csv."""
+    def to_dataframe(self, *, by: By = "class") -> pandas.DataFrame:
+        """The classes as a pandas DataFrame, as in tally.csv; `by` else as in the file of that name in FILES."""
         import pandas
 
-        return pandas.DataFrame(self.rows_by_source() if by_source else self.rows())
+        return pandas.DataFrame(self.rows(by), columns=self._columns(by))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The classes as plain rows, each with its denominators. Their `kind` is raw, but for what begins with
-        `corrected`."""
+    def to_csv(self, by: By = "class") -> str:
+        """The classes as CSV; `by` else each source, each language, each bin of time, or with their engagement."""
+        return as_csv(self.rows(by), self._columns(by))
+
+    def rows(self, by: By = "class") -> list[dict[str, Any]]:
+        """The same as plain rows, each with its denominators."""
+        match by:
+            case "class":
+                return self._rows_by_class()
+            case "source":
+                return self._rows_by_part("source", self.sources)
+            case "language":
+                return self._rows_by_part("language", self.languages)
+            case "time":
+                return self._rows_by_time()
+            case "engagement":
+                return self._rows_by_engagement()
+
+    def _columns(self, by: By) -> list[str]:
+        """What the columns are called, also where there is no row."""
+        return list(self._rows_by_class()[0] if by == "class" else _COLUMNS[by])
+
+    def _rows_by_class(self) -> list[dict[str, Any]]:
+        """Their `kind` is raw, but for what begins with `corrected`."""
         without = {each.label: each for each in self.without_text.classes} if self.without_text else {}
         return [
             {
@@ -202,13 +258,21 @@ class Tally:
         names = {"share": "value", "low_95": "low", "high_95": "high", "n": "n"}
         return {name: getattr(found, field, None) for name, field in names.items()}
 
-    def rows_by_source(self) -> list[dict[str, Any]]:
-        """The classes of each source as plain rows, each with its denominators."""
-        complete = {"collected_completely": self.coverage.collected_completely}
-        rows: list[dict[str, Any]] = []
-        for each in self.sources:
-            rows.append({"source": each.source, "label": each.label, "kind": RAW} | asdict(each) | complete)
-        return [{_COLUMN_NAMES.get(name, name): value for name, value in row.items()} for row in rows]
+    def _rows_by_part(self, name: str, parts: tuple[PartTally, ...]) -> list[dict[str, Any]]:
+        complete = {"kind": RAW, "collected_completely": self.coverage.collected_completely}
+        return [{name if own == "value" else own: of for own, of in _named(each).items()} | complete for each in parts]
+
+    def _rows_by_time(self) -> list[dict[str, Any]]:
+        bins = {each.start: each for each in self.timeline.bins}
+        rows = []
+        for each in self.timeline.rows:
+            own = asdict(bins[each.start])
+            of_bin = {name: own[name] for name in ("end", "posts_collected", "attachments", "had")}
+            rows.append(_named(each) | of_bin | {"kind": RAW, "new_pictures_total": own["new_pictures"]})
+        return rows
+
+    def _rows_by_engagement(self) -> list[dict[str, Any]]:
+        return [_named(each) | {"posts_total": self.engagement.weighing} for each in self.engagement.classes]
 
     def to_json(self) -> str:
         """All of it as JSON."""
@@ -216,13 +280,6 @@ class Tally:
         facts["coverage"] = self.coverage.facts()
         facts["interval"] = "95 %; which errors are in it, and which are not, is said with each of the numbers"
         return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-    def to_csv(self, *, by_source: bool = False) -> str:
-        """The classes as CSV; `by_source` for each source."""
-        rows = self.rows_by_source() if by_source else self.rows()
-        source, label, *others = (each.name for each in fields(SourceTally))
-        names = [source, label, "kind", *others, "collected_completely"]
-        return as_csv(rows, [_COLUMN_NAMES.get(name, name) for name in names] if by_source else rows[0])
 
     def numbers_csv(self) -> str:
         """All numbers to publish as CSV."""
@@ -232,6 +289,11 @@ class Tally:
         """The classes under every other wording of the prompts as CSV."""
         rows = [asdict(each) for each in self.robustness or ()]
         return as_csv(rows, [each.name for each in fields(VariantTally)])
+
+
+def _named(row: Any) -> dict[str, Any]:
+    """A row of a table by the names of its columns."""
+    return {_COLUMN_NAMES.get(name, name): value for name, value in asdict(row).items()}
 
 
 def _plain(value: Any) -> Any:

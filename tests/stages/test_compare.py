@@ -1,0 +1,351 @@
+"""Two runs beside each other: what is compared, what is refused, and what is said of it."""
+
+import csv
+import io
+import shutil
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from made_tally import LABELLED, LABELS, TALLY
+
+from hashtag_photos.errors import RunConflictError, RunError, UsageError
+from hashtag_photos.estimate import Estimate, difference_between, ratio_between, wilson
+from hashtag_photos.labels import LabelSet, asked
+from hashtag_photos.records import Attachment, Incomplete, Photo, PhotoStatus, Post
+from hashtag_photos.run import Run
+from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.stages.compare import Comparison, Shared, Side, apart_in_words, compare, compared, names_of
+from hashtag_photos.stages.numbers import Number
+from hashtag_photos.stages.score import decide
+from hashtag_photos.stages.tally import Tally
+from hashtag_photos.tables import photos_table, posts_table
+
+START = datetime(2014, 4, 22, 10, tzinfo=UTC)
+FRIENDLY, FORCE, NEITHER = LABELS.class_names
+
+
+def made(
+    folder: Path,
+    shows: dict[str, int],
+    *,
+    pictures: str = "",
+    labels: LabelSet = LABELS,
+    model_key: str = "tiny-0",
+    weights: str = "w",
+    hours: int | None = 1,
+    missing: int = 0,
+) -> Run:
+    """A run's tables without any image: a post an hour with one picture each, so many of each class.
+
+    Runs whose `pictures` are called the same have the same bytes.
+    """
+    classes = [name for name, count in shows.items() for _ in range(count)]
+    posts, photos = [], []
+    for number, _ in enumerate([*classes, *[""] * missing]):
+        ok = number < len(classes)
+        time = START + timedelta(hours=hours * number) if hours is not None else None
+        at = {"source": "x", "url": f"https://x.example/{number}.jpg"}
+        posts.append(
+            Post(source="x", id=f"{pictures}{number}", created_at=time, attachments=(Attachment(url=at["url"]),))
+        )
+        photos.append(
+            Photo(
+                **at,
+                post_id=f"{pictures}{number}",
+                position=0,
+                status=PhotoStatus.OK if ok else PhotoStatus.GONE,
+                attempt=1,
+                fetched_at=START,
+                sha256=named(pictures, number) if ok else None,
+                format="JPEG" if ok else None,
+            )
+        )
+    probability = np.array([[0.9 if each == name else 0.05 for each in labels.class_names] for name in classes])
+    said, margins = decide(probability.astype(np.float32), labels)
+    run = Run(folder)
+    run.ask(model="tiny", model_key=model_key, labels=labels.key)
+    run.record_used("label_sets", labels.key, asdict(labels))
+    run.record_used("models", model_key, {"name": "tiny", "precision": "fp32", "weights_sha256": weights})
+    run.record_stage("collect", complete=True, sources=[])
+    run.append("posts", posts_table(posts))
+    run.append("photos", photos_table(photos))
+    columns = {f"p_{name}": probability[:, i].astype(np.float32) for i, name in enumerate(labels.class_names)}
+    shas = [named(pictures, number) for number in range(len(classes))]
+    run.write_table(
+        scores_path(model_key, labels.key), pa.table({"sha256": shas, "label": said, "margin": margins, **columns})
+    )
+    return run
+
+
+def named(pictures: str, number: int) -> str:
+    return sha256(f"{pictures}/{number}".encode()).hexdigest()
+
+
+def side(name: str, tally: Tally = TALLY, **changes: object) -> Side:
+    return replace(Side(name=name, tally=tally, labels=LABELS, weights=None, seed=None), **changes)  # type: ignore[arg-type]
+
+
+def beside(a: Side, b: Side) -> Comparison:
+    return compared(a, b, Shared(images=0, posts=0), None)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Run, Run]:
+    return (
+        made(tmp_path / "a", {FRIENDLY: 56, FORCE: 14}, pictures="a"),
+        made(tmp_path / "b", {FRIENDLY: 48, FORCE: 20, NEITHER: 12}, pictures="b"),
+    )
+
+
+def test_raw_differences_are_newcombes(two: tuple[Run, Run]) -> None:
+    # the example of Newcombe 1998, table II (a), method 10: 56 of 70 and 48 of 80 differ by 0.0524 to 0.3339
+    found = compare(*two)
+    friendly = found.of("raw", "pictures")[0]
+    assert (friendly.label, friendly.a.value, friendly.b.value) == (FRIENDLY, 0.8, 0.6)
+    assert (friendly.difference.low, friendly.difference.high) == pytest.approx((-0.3339, -0.0524), abs=5e-5)
+    assert friendly.ratio is not None
+    assert friendly.ratio.value == pytest.approx(0.75)
+    assert friendly.clear
+    assert friendly.probability is None
+    assert [each.label for each in found.of("raw", "posts")] == [FRIENDLY, FORCE, NEITHER, "unsure"]
+    assert friendly.sentence == (
+        "In a, 80 % (95 % interval 69 to 88 %) of 70 distinct pictures are “Friendly”, and in b 60 % (95 % interval 49 "
+        "to 70 %) of 80: 20 points (95 % interval 5 to 33) less, 0.75 times the share (0.60 to 0.93), as the model "
+        "labels pictures; its errors, which can be others in each, are not in the intervals."
+    )
+
+
+def test_the_other_way_round_it_is_the_same_with_another_sign(two: tuple[Run, Run]) -> None:
+    for one, other in zip(compare(*two).differences, compare(*reversed(two)).differences, strict=True):
+        assert (one.difference.low, one.difference.high) == pytest.approx(
+            (-other.difference.high, -other.difference.low)
+        )
+
+
+def test_csv_has_each_share_with_its_denominator(two: tuple[Run, Run]) -> None:
+    found = compare(*two)
+    rows = list(csv.DictReader(io.StringIO(found.to_csv())))
+    assert len(rows) == len(found.differences)
+    first = next(row for row in rows if (row["unit"], row["label"]) == ("pictures", FORCE))
+    assert (first["a"], first["a_of"], first["b"], first["b_of"]) == ("a", "70", "b", "80")
+    assert float(first["difference"]) == pytest.approx(20 / 80 - 14 / 70)
+    neither = next(row for row in rows if (row["unit"], row["label"]) == ("pictures", NEITHER))
+    assert (neither["a_share"], neither["ratio"]) == ("0.000000", "")  # nothing can be said to be times nothing
+
+
+def test_over_time_both_have_the_same_bins(two: tuple[Run, Run]) -> None:
+    found = compare(*two)
+    rows = list(csv.DictReader(io.StringIO(found.timeline_csv())))
+    for each, total in (("a", 70), ("b", 80)):
+        assert sum(int(row[f"{each}_posts"]) for row in rows) == total
+    assert [row["start"] for row in rows] == sorted(row["start"] for row in rows)
+    assert found.unit
+    last = rows[-1]  # b goes on when a has ended: a gap is no share of 0
+    assert (last["a_posts_total"], last["a_share"], last["a_low_95"]) == ("0", "", "")
+    assert last["b_share"]
+
+
+def test_without_times_there_is_no_time_line_and_that_is_said(tmp_path: Path) -> None:
+    one = made(tmp_path / "a", {FRIENDLY: 5}, pictures="a")
+    other = made(tmp_path / "b", {FRIENDLY: 5}, pictures="b", hours=None)
+    found = compare(one, other)
+    assert (found.unit, found.moments) == ("", ())
+    assert any("over time" in each for each in found.left_out)
+    assert list(csv.DictReader(io.StringIO(found.timeline_csv()))) == []
+
+
+def test_a_run_and_itself_is_an_error(two: tuple[Run, Run], tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for again in (two[0], Run(tmp_path / "link"), Run(tmp_path / "b/../a")):
+        with pytest.raises(UsageError, match="the same run"):
+            compare(two[0], again)
+
+
+def test_other_classes_are_another_question(tmp_path: Path) -> None:
+    other = asked(["calm: a lawn", "loud: a crowd"])
+    one = made(tmp_path / "a", {FRIENDLY: 5})
+    with pytest.raises(RunConflictError, match=r"a was asked friendly-or-force \(friendly.*, and b .*calm, loud.*ask"):
+        compare(one, made(tmp_path / "b", {"calm": 3, "loud": 2}, labels=other))
+
+
+def test_what_was_not_classified_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="nothing was classified yet"):
+        compare(made(tmp_path / "a", {FRIENDLY: 5}), Run(tmp_path / "b"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"model_key": "tiny-1"}, "another version"),
+        ({"weights": "v"}, "other weights"),
+        ({"labels": replace(LABELS, margin=0.2)}, r"the margin is 0.1 in a and 0.2 in b"),
+        ({"labels": replace(LABELS, templates=("{}",))}, "the templates of the prompts differ"),
+        (
+            {"labels": replace(LABELS, classes=(replace(LABELS.classes[0], prompts=("hm",)), *LABELS.classes[1:]))},
+            "the prompts differ",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_raw_shares_of_another_measure_are_not_compared(tmp_path: Path, changes: dict[str, object], why: str) -> None:
+    one = made(tmp_path / "a", {FRIENDLY: 5}, pictures="a")
+    other = made(tmp_path / "b", {FRIENDLY: 5}, pictures="b", **changes)  # type: ignore[arg-type]
+    with pytest.raises(RunConflictError, match=f"nothing of a and b can be compared: raw shares: .*{why}"):
+        compare(one, other)
+
+
+def test_other_titles_are_no_other_measure(tmp_path: Path) -> None:
+    renamed = replace(LABELS, classes=(replace(LABELS.classes[0], title="Nice"), *LABELS.classes[1:]))
+    one = made(tmp_path / "a", {FRIENDLY: 5}, pictures="a")
+    assert compare(one, made(tmp_path / "b", {FRIENDLY: 5}, pictures="b", labels=renamed)).of("raw", "pictures")
+
+
+def test_corrected_shares_are_comparable_across_models() -> None:
+    found = beside(side("a", LABELLED), side("b", replace(LABELLED, model="large", model_key="large-1")))
+    assert {each.kind for each in found.differences} == {"corrected"}
+    assert any(each.startswith("raw shares: the model is") and "large in b" in each for each in found.left_out)
+    assert all(each.probability is not None for each in found.differences)
+    assert not found.moments
+
+
+def test_corrected_shares_of_another_question_are_not_compared() -> None:
+    other = replace(LABELS, question="Who is in this picture?")
+    found = beside(side("a", LABELLED), side("b", LABELLED, labels=other))
+    assert {each.kind for each in found.differences} == {"raw"}
+    assert any("Who is in this picture?" in each for each in found.left_out)
+
+
+def test_who_has_no_hand_labels_is_told_how_to_get_them() -> None:
+    found = beside(side("a", LABELLED), side("b"))
+    assert {each.kind for each in found.differences} == {"raw"}
+    assert [each for each in found.left_out if "in b" in each and "review" in each]
+
+
+def test_a_unit_that_is_refused_in_one_run_is_told() -> None:
+    refusing = replace(LABELLED, review=replace(LABELLED.review, refused={"engagement": "a few pictures hold all"}))
+    found = beside(side("a", LABELLED), side("b", refusing))
+    assert "corrected shares of engagement: in b, a few pictures hold all" in found.left_out
+
+
+def corrected_pair(found: Comparison, label: str) -> tuple[Number, Number, Estimate]:
+    each = next(each for each in found.of("corrected", "pictures") if each.label == label)
+    return each.a, each.b, each.difference
+
+
+def test_corrected_differences_are_movers() -> None:
+    found = beside(side("a", LABELLED), side("b", LABELLED))
+    a, b, difference = corrected_pair(found, FRIENDLY)
+    assert (difference.value, difference.low, difference.high) == pytest.approx(
+        (
+            0.0,
+            -np.hypot(b.value - b.low, a.high - a.value),
+            np.hypot(b.high - b.value, a.value - a.low),
+        )
+    )
+    sentence = found.of("corrected", "pictures")[0].sentence
+    assert "no clear difference, about the same share" in sentence
+    assert "the probability that the share is larger in b is about 50 %" in sentence
+
+
+def test_pictures_in_both_are_counted_and_what_it_does_is_said(tmp_path: Path) -> None:
+    one = made(tmp_path / "a", {FRIENDLY: 10}, pictures="same")
+    other = made(tmp_path / "b", {FRIENDLY: 14, FORCE: 3}, pictures="same", missing=2)
+    found = compare(one, other)
+    assert found.shared == Shared(images=10, posts=10)
+    notes = " ".join(found.notes)
+    assert "all 10 images of a are among the 17 of b, and 10 posts are in both" in notes
+    assert "too wide" in notes
+    assert "in b, 2 of 19 attachments could not be classified" in notes
+
+
+def test_runs_apart_have_nothing_in_common(two: tuple[Run, Run]) -> None:
+    found = compare(*two)
+    assert found.shared == Shared(images=0, posts=0)
+    assert not any("in both runs" in each for each in found.notes)
+
+
+def test_samples_of_one_seed_are_not_independent() -> None:
+    def notes(seed: str) -> str:
+        return " ".join(beside(side("a", LABELLED, seed="s"), side("b", LABELLED, seed=seed)).notes)
+
+    assert "same seed" in notes("s")
+    assert "same seed" not in notes("t")
+
+
+def test_an_incomplete_collection_is_told() -> None:
+    stopped = (Incomplete(source="mastodon.example", reason="it broke off"),)
+    tally = replace(TALLY, coverage=replace(TALLY.coverage, incomplete=stopped))
+    assert (
+        "the collection of b is incomplete: mastodon.example: it broke off" in beside(side("a"), side("b", tally)).notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "names"),
+    [
+        ("/x/runs/a", "/x/runs/b", ("a", "b")),
+        ("/x/2014/nypd", "/x/2015/nypd", ("2014/nypd", "2015/nypd")),
+        ("/nypd", "/x/nypd", ("/nypd", "x/nypd")),
+        ("bucket/nypd", "/home/nypd", ("bucket/nypd", "home/nypd")),
+    ],
+)
+def test_names_tell_runs_apart(a: str, b: str, names: tuple[str, str]) -> None:
+    assert names_of(a, b) == names
+
+
+def of(count: int, total: int) -> Estimate:
+    low, high = wilson(count, total)
+    return Estimate(value=count / total, low=low, high=high)
+
+
+@pytest.mark.parametrize(
+    ("b", "a", "words"),
+    [
+        (
+            of(300, 1000),
+            of(100, 1000),
+            "20 points (95 % interval 17 to 23) more, 3.0 times the share (2.4 to 3.7)",
+        ),
+        (
+            of(100, 1000),
+            of(300, 1000),
+            "20 points (95 % interval 17 to 23) less, 0.33 times the share (0.27 to 0.41)",
+        ),
+        (
+            of(310, 1000),
+            of(300, 1000),
+            "no clear difference, 1 point more (95 % interval from 3 less to 5 more)",
+        ),
+        (
+            of(5, 10),
+            of(5, 10),
+            "no clear difference, about the same share (95 % interval from 37 less to 37 more)",
+        ),
+        (of(12, 20), of(0, 20), "60 points (95 % interval 33 to 78) more"),  # no ratio to nothing
+        (of(9, 20), of(1, 20), "40 points (95 % interval 13 to 61) more"),  # nor one that could be anything
+    ],
+)
+def test_words_say_what_the_interval_does(a: Estimate, b: Estimate, words: str) -> None:
+    by = ratio_between(b, a) if a.value else None
+    assert apart_in_words(difference_between(b, a), by) == words
+
+
+def test_what_was_counted_has_no_interval() -> None:
+    exact = Estimate(value=0.25, low=0.25, high=0.25), Estimate(value=0.2, low=0.2, high=0.2)
+    apart, by = difference_between(*exact), ratio_between(*exact)
+    assert apart_in_words(apart, by, interval=False) == "5 points more, 1.2 times the share"
+    assert apart_in_words(difference_between(exact[0], exact[0]), interval=False) == "the same share"
+
+
+def test_the_same_comparison_twice_is_the_same(two: tuple[Run, Run], tmp_path: Path) -> None:
+    before = compare(*two)
+    for name in "ab":
+        shutil.copytree(tmp_path / name, tmp_path / "copied" / name)
+    after = compare(Run(tmp_path / "copied/a"), Run(tmp_path / "copied/b"))
+    assert (before.to_csv(), before.timeline_csv()) == (after.to_csv(), after.timeline_csv())
+    assert before.notes == after.notes
