@@ -55,7 +55,8 @@ def test_imports_point_one_way(path: Path) -> None:
 
 def loaded_by(code: str) -> set[str]:
     """Names of heavy packages that are loaded after some code ran in a fresh interpreter."""
-    watched = "{'torch', 'torchvision', 'open_clip', 'pyarrow', 'duckdb', 'PIL', 'aiohttp', 'pandas'}"
+    watched = {"torch", "torchvision", "open_clip", "pyarrow", "duckdb", "PIL", "aiohttp", "pandas", "scipy", "sklearn"}
+    watched.add("vl_convert")
     code = f"import sys\n{code}\nprint(' '.join(sorted({watched} & set(sys.modules))), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     return set(done.stderr.split())
@@ -67,7 +68,15 @@ def test_importing_the_package_is_light() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["run", "--help"], ["classify", "--help"], ["report", "--help"], ["review", "--help"], ["models"]],
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["classify", "--help"],
+        ["report", "--help"],
+        ["compare", "--help"],
+        ["review", "--help"],
+        ["models"],
+    ],
     ids=" ".join,
 )
 def test_help_is_light(words: list[str]) -> None:
@@ -92,7 +101,7 @@ def test_public_names_are_sorted_and_there() -> None:
 
 def test_a_function_stays_a_function_after_its_module_was_loaded() -> None:
     """A stage's module may not take the place of the stage's function: both would be hashtag_photos.download."""
-    for name in ("collect", "download", "classify", "summarize", "write_report"):
+    for name in ("collect", "download", "classify", "summarize", "write_report", "compare"):
         assert callable(getattr(hp, name))
 
 

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from hashtag_photos.labels import LabelSet, find_labels
     from hashtag_photos.manners import Manners
     from hashtag_photos.report import write_report
+    from hashtag_photos.report.comparison import write_comparison
     from hashtag_photos.run import Run
     from hashtag_photos.stages.classify import Classifier, Result, classify
     from hashtag_photos.stages.collect import collect
+    from hashtag_photos.stages.compare import compare
     from hashtag_photos.stages.download import download
     from hashtag_photos.stages.summarize import summarize
     from hashtag_photos.stages.tally import Tally
@@ -41,10 +43,12 @@ _WHERE = {
     "Tally": "stages.tally",
     "classify": "stages.classify",
     "collect": "stages.collect",
+    "compare": "stages.compare",
     "download": "stages.download",
     "find_labels": "labels",
     "sources": "",
     "summarize": "stages.summarize",
+    "write_comparison": "report.comparison",
     "write_report": "report",
 }
 
@@ -59,10 +63,12 @@ __all__ = [
     "Tally",
     "classify",
     "collect",
+    "compare",
     "download",
     "find_labels",
     "sources",
     "summarize",
+    "write_comparison",
     "write_report",
 ]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from hashtag_photos.errors import HashtagPhotosError, RunConflictError, RunError, SourceError, UsageError
-from hashtag_photos.terminal import bars, by_make, command, nothing_or, reasons, show, shown_path, tell
+from hashtag_photos.terminal import bars, by_make, command, nothing_or, reasons, show, show_comparison, shown_path, tell
 from hashtag_photos.words import many
 
 if TYPE_CHECKING:
@@ -299,10 +299,20 @@ def summarize(run: RunArgument, model: AskedModel = None, labels: AskedLabels = 
 
 
 @app.command()
-def report(run: RunArgument, model: AskedModel = None, labels: AskedLabels = None) -> None:
-    """The page: report.html in the run's report folder."""
+def report(
+    run: RunArgument,
+    model: AskedModel = None,
+    labels: AskedLabels = None,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Show no picture, so that the page can be handed on.")
+    ] = False,
+    no_authors: Annotated[
+        bool, typer.Option("--no-authors", help="Name no author, link to no post, and quote none.")
+    ] = False,
+) -> None:
+    """The page: report.html in the run's report folder, its figures as files, and methods.md."""
     folder = _existing(run)
-    _finish(folder, model, labels)
+    _finish(folder, model, labels, pictures=not no_pictures, authors=not no_authors)
 
 
 @app.command()
@@ -371,6 +381,39 @@ def review(
         reviewing.export(folder, label_set, export, options)
     else:
         reviewing.label(folder, model_key, label_set, sample, coder, settle, port, options)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="The run folder to begin with.", show_default=False)],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The one to hold against it.", show_default=False)],
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Where to write. Default: compare-A-B, here.", show_default=False),
+    ] = None,
+    model: AskedModel = None,
+    labels: AskedLabels = None,
+) -> None:
+    """Two runs beside each other: by how much the shares of the second differ, and how sure that is."""
+    from hashtag_photos.report.comparison import check_folder, default_folder, write_comparison
+    from hashtag_photos.stages.compare import compare as stage
+
+    first, second = _existing(run_a), _existing(run_b)
+    folder = to or default_folder(first, second)
+    check_folder(folder)
+    with bars() as progress:
+        progress("summarize", 0, None)
+        comparison = stage(
+            first,
+            second,
+            model_key=_model_key(first, model) if model else None,
+            labels_key=_labels_key(first, labels) if labels else None,
+        )
+        progress("summarize", 1, 1)
+        progress("compare", 0, None)
+        page = write_comparison(comparison, folder)
+    show_comparison(comparison)
+    tell(f"\ncompare    {shown_path(page)}  (beside it compare.csv, timeline.csv, and the figures)")
 
 
 @models_app.callback()
@@ -746,14 +789,19 @@ def _classify(folder: Run, classifier: Classifier, progress: Progress) -> Classi
 
 
 def _tally(folder: Run, model: str | None, labels: str | None) -> Tally:
-    from hashtag_photos.labels import find_labels
     from hashtag_photos.stages.summarize import summarize as stage
 
     return stage(
         folder,
         model_key=_model_key(folder, model) if model else None,
-        labels_key=(_known_labels(folder, labels) or find_labels(labels)).key if labels else None,
+        labels_key=_labels_key(folder, labels) if labels else None,
     )
+
+
+def _labels_key(folder: Run, labels: str) -> str:
+    from hashtag_photos.labels import find_labels
+
+    return (_known_labels(folder, labels) or find_labels(labels)).key
 
 
 def _model_key(folder: Run, model: str) -> str:
@@ -763,7 +811,7 @@ def _model_key(folder: Run, model: str) -> str:
     return replace(find_model(model), precision=folder.asked.get("precision", PRECISIONS[0])).key
 
 
-def _finish(folder: Run, model: str | None, labels: str | None) -> None:
+def _finish(folder: Run, model: str | None, labels: str | None, *, pictures: bool = True, authors: bool = True) -> None:
     from hashtag_photos.report import write_report
 
     with bars() as progress:
@@ -771,9 +819,9 @@ def _finish(folder: Run, model: str | None, labels: str | None) -> None:
         tally = _tally(folder, model, labels)
         progress("summarize", 1, 1)
         progress("report", 0, None)
-        page = write_report(folder, tally)
+        page = write_report(folder, tally, pictures=pictures, authors=authors)
     show(tally, shown_path(folder.location))
-    tell(f"\nreport     {shown_path(page)}  (beside it tally.json, numbers.csv, tally.csv, coverage.csv, photos.csv)")
+    tell(f"\nreport     {shown_path(page)}  (beside it methods.md, figures/, numbers.csv, tally.csv and more)")
     _say_next(folder, tally)
 
 

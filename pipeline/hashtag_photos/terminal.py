@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hashtag_photos.stages import Progress
+    from hashtag_photos.stages.compare import Comparison
     from hashtag_photos.stages.tally import Tally
 
 LOG_SECONDS = 60.0
@@ -62,7 +63,7 @@ def show(tally: Tally, run: str = "RUN") -> None:
     table.add_section()
     table.add_row("all", f"{tally.images:,}", "", "", f"{tally.pictures:,}", f"{tally.posts:,}")
     _console().print(table)
-    if len({each.source for each in tally.sources}) > 1:
+    if len({each.value for each in tally.sources}) > 1:
         _console().print(_by_source(tally))
     if tally.not_compared:
         those = f"{many(tally.not_compared, 'image')}, which an older version downloaded"
@@ -111,6 +112,34 @@ def show(tally: Tally, run: str = "RUN") -> None:
     if coverage.posts_with_wrong_time:
         state = f"{coverage.posts_with_wrong_time:,} state{'s' if coverage.posts_with_wrong_time == 1 else ''}"
         tell(f"           {state} an impossible or uncertain time: not in the time line")
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Two runs beside each other: a table for each kind of share, what is not compared, and what to be careful of."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from hashtag_photos.report.comparison import difference_told
+
+    a, b = comparison.a, comparison.b
+    asked = dict.fromkeys((a.tally.labels, b.tally.labels))
+    tell(f"\n{' and '.join(asked)}: {a.name} and {b.name}")
+    for kind in ("raw", "corrected"):
+        rows = comparison.of(kind, "pictures")
+        if not rows:
+            continue
+        table = Table()
+        table.add_column(f"{kind} share\nof pictures")
+        for name in (escape(a.name), escape(b.name)):
+            table.add_column(name, justify="right", overflow="fold")
+        table.add_column("difference, points\n(95 % interval)", justify="right", no_wrap=True)
+        for each in rows:
+            table.add_row(each.label, percent(each.a.value), percent(each.b.value), difference_told(each))
+        _console().print(table)
+    for reason in comparison.left_out:
+        tell(f"left out   {reason}")
+    for note in comparison.notes:
+        tell(f"note       {note}")
 
 
 def _show_certainty(tally: Tally, run: str) -> None:
@@ -169,8 +198,8 @@ def _by_source(tally: Tally) -> Table:
     for each in tally.classes:
         table.add_column(each.label, justify="right")
     table.add_column("all", justify="right")
-    for source in dict.fromkeys(each.source for each in tally.sources):
-        rows = [each for each in tally.sources if each.source == source]
+    for source in dict.fromkeys(each.value for each in tally.sources):
+        rows = [each for each in tally.sources if each.value == source]
         shares = [f"{each.images:,}  {percent(each.share)}" for each in rows]
         table.add_row(source, *shares, f"{rows[0].images_total:,}")
     return table

@@ -1,0 +1,365 @@
+"""The answer in words: a sentence, the kind of numbers in it and what is missing; and what sentences are made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from hashtag_photos.estimate import Estimate, wilson
+from hashtag_photos.labels import UNSURE, LabelSet
+from hashtag_photos.records import Incomplete
+from hashtag_photos.stages.correct import CENSUS
+from hashtag_photos.stages.coverage import Coverage
+from hashtag_photos.stages.numbers import BOUND, CORRECTED, RATIO, RAW, SHARE, Number, percents
+from hashtag_photos.stages.tally import Tally
+from hashtag_photos.stages.units import PICTURES
+from hashtag_photos.words import many, percent
+
+PERCENT = "\N{NO-BREAK SPACE}%"
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NEAR = 1.1  # of two classes as near as this is said that there are about as many of each
+_KNOWN_NEAR = 1.25  # if this is as far as their ratio may go
+_WIDE = 2.0  # an interval of a ratio whose ends are further apart gives no ratio to tell
+_ROUNDED = 0.05  # how far a ratio in whole numbers may be from what it is
+_REASONS_TOLD = 4
+_PATH = re.compile(r"(?:posts of|pictures in) (.+?)(?: as [\w-]+)?$")  # in titles of exports and of folders
+
+#: what became of an attachment by its status, as said of one and of more: "1 was …", "4 were …"
+BECAME = {
+    "gone": ("no longer there", "no longer there"),
+    "refused": ("refused by its server", "refused by their servers"),
+    "opted_out": (
+        "left alone, since its server asks machines to do so",
+        "left alone, since their servers ask machines to do so",
+    ),
+    "blocked": ("at an address that is not to be asked", "at addresses that are not to be asked"),
+    "bad_address": ("without a proper address", "without a proper address"),
+    "not_an_image": ("not a picture", "not pictures"),
+    "svg": ("a drawing in SVG", "drawings in SVG"),
+    "video": ("a video", "videos"),
+    "broken": ("damaged or cut short", "damaged or cut short"),
+    "too_large": ("too large", "too large"),
+    "placeholder": ("a stand-in for a removed picture", "stand-ins for removed pictures"),
+    "timeout": ("not served in time", "not served in time"),
+    "server_error": ("answered with a server error", "answered with a server error"),
+    "rate_limited": ("refused for too many requests", "refused for too many requests"),
+    "unreachable": ("on a server that could not be reached", "on servers that could not be reached"),
+    "interrupted": ("cut off in transfer", "cut off in transfer"),
+    "unsupported": ("in a format that this machine can’t decode", "in formats that this machine can’t decode"),
+    "not_asked_yet": ("not asked for yet", "not asked for yet"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The answer in plain text: a `sentence`, what `kind` of numbers are in it, and what is `missing` from it.
+
+    `kind` is empty where nothing could be classified. Titles of classes stand in it as they are: escape them.
+    """
+
+    sentence: str
+    kind: str
+    missing: str
+
+
+def headline(tally: Tally, labels: LabelSet) -> Headline:
+    """The answer of a tally: how many of the distinct pictures show the first two classes of the label set, and the
+    class with most, if that is another; corrected where there are corrected shares, else raw.
+    """
+    shown = _shown(tally, labels)
+    if not shown:
+        return Headline(sentence="No picture could be classified.", kind="", missing=_missing(tally, labels, ()))
+    titles = {each.label: each.title for each in tally.classes}
+    corrected = shown[0].kind == CORRECTED
+    return Headline(
+        sentence=f"{_answer(tally, titles, shown)}{_compared(tally, labels, shown, titles)}.",
+        kind=_of_people(tally, titles, shown) if corrected else _of_the_model(tally, titles, shown),
+        missing=_missing(tally, labels, shown),
+    )
+
+
+def in_words(count: int) -> str:
+    """A count up to ten as a word, above in digits; "no" for none."""
+    return _WORDS[count] if count < len(_WORDS) else f"{count:,}"
+
+
+def listed(items: Iterable[str], between: str = ", ") -> str:
+    """ "a", "a and b", "a, b and c"."""
+    *others, last = items
+    return f"{between.join(others)} and {last}" if others else last
+
+
+def sentences(*each: str) -> str:
+    """Sentences, one after the other; empty ones are left out."""
+    return " ".join(filter(None, each))
+
+
+def be(count: int) -> str:
+    """Was or were."""
+    return "was" if count == 1 else "were"
+
+
+def people(count: int) -> str:
+    """How many people, as a word."""
+    return "one person" if count == 1 else f"{in_words(count)} people"
+
+
+def became(missing: dict[str, int], most: int | None = None) -> str:
+    """What became of attachments by their status, the most frequent first: "4 were no longer there and 1 was …".
+
+    Of more than `most` reasons, the rest is told as a count.
+    """
+    rows = sorted(((status, count) for status, count in missing.items() if count), key=lambda row: (-row[1], row[0]))
+    told = rows if most is None or len(rows) <= most else rows[: most - 1]
+    named = [
+        f"{count:,} {be(count)} {BECAME.get(status, (f'missing as “{status}”',) * 2)[count != 1]}"
+        for status, count in told
+    ]
+    others = sum(count for _, count in rows[len(told) :])
+    return listed([*named, f"{others:,} {be(others)} missing for other reasons"] if others else named)
+
+
+def none_had(coverage: Coverage) -> str:
+    """That no attachment could be had, and why, as a sentence without its end."""
+    missing = became(coverage.missing)
+    if coverage.attachments == 1:
+        return f"The one attachment could not be had: it {missing.removeprefix('1 ')}"
+    return f"None of {coverage.attachments:,} attachments could be had: {missing}"
+
+
+def without_paths(incomplete: Incomplete) -> tuple[str, str]:
+    """A source that is not all there, and why, with a file or folder told by its name: where it was is nobody's."""
+    path = _PATH.match(incomplete.source)
+    if path is None:
+        return incomplete.source, incomplete.reason
+    name = PurePath(path[1]).name or path[1]
+    return incomplete.source.replace(path[1], name), incomplete.reason.replace(path[1], name)
+
+
+def share_with_ends(share: Number, *, first: bool = False) -> str:
+    """A share with the ends of its interval in brackets, which are explained in the `first` one of a text; without,
+    where everything was counted."""
+    if share.value is None or share.high is None:
+        raise ValueError(f"{share.kind} {share.measure} of {share.label} has no value to tell")
+    if share.method == CENSUS:
+        return f"{_counted(share.value)}{PERCENT}"
+    value, low, high = percents(share.value, share.low, share.high)
+    what = f"95{PERCENT} interval " if first else ""
+    return f"{value}{PERCENT} ({what}{low} to {high})"
+
+
+def missing_bounds(tally: Tally, labels: Iterable[str], *, corrected: bool) -> list[Number]:
+    """Between what the shares of classes lie whatever the missing attachments show; none if none is missing."""
+    rests_on = ("labels",) if corrected else ("images", "pictures")
+    found = {
+        each.label: each
+        for each in tally.numbers
+        if each.kind == BOUND and each.measure == SHARE and each.rests_on in rests_on
+    }
+    return [found[label] for label in labels if label in found]
+
+
+def _shown(tally: Tally, labels: LabelSet) -> list[Number]:
+    """The shares that the answer tells, the largest first; none where no picture was classified."""
+    kind = CORRECTED if tally.number(CORRECTED, labels.class_names[0]) else RAW
+    found = [each for name in tally.classes if (each := tally.number(kind, name.label)) and each.value is not None]
+    if not tally.pictures or not found:
+        return []
+    pair = set(labels.class_names[:2])
+    most = max(found, key=lambda each: each.value or 0.0)
+    if (most.value or 0.0) > max(each.value or 0.0 for each in found if each.label in pair):
+        pair.add(most.label)
+    return sorted((each for each in found if each.label in pair), key=lambda each: -(each.value or 0.0))
+
+
+def _answer(tally: Tally, titles: dict[str, str], shown: list[Number]) -> str:
+    if tally.pictures == 1:
+        if shown[0].label == UNSURE:
+            return "The one distinct picture is too close to call"
+        return f"The one distinct picture shows “{titles[shown[0].label]}”"
+    parts = []
+    verb = " show"
+    for each in shown:
+        if each.label == UNSURE:
+            parts.append(f"{share_with_ends(each)} are too close to call")
+        else:
+            parts.append(f"{share_with_ends(each)}{verb} “{titles[each.label]}”")
+            verb = ""
+    return f"Of {many(tally.pictures, 'distinct picture')}, {listed(parts)}"
+
+
+def _compared(tally: Tally, labels: LabelSet, shown: list[Number], titles: dict[str, str]) -> str:
+    """How many of the one there are for each of the other, where that can be told; with what comes before it."""
+    pair = [each for each in shown if each.label in labels.class_names[:2]]
+    if tally.pictures < 2 or len(pair) < 2 or not pair[1].value:
+        return ""
+    more, less = pair
+    ratio = _ratio(tally, more, less)
+    if ratio is None:
+        return ""
+    counted = more.method == CENSUS
+    first, second = f"“{titles[more.label]}”", f"“{titles[less.label]}”"
+    two = len(shown) == 2
+    as_many = "as many of the one as of the other" if two else f"as many of {first} as of {second}"
+    apart = ":" if two else ";"
+    if counted and ratio.value == 1:
+        return f"{apart} {as_many}"
+    if ratio.value < _NEAR and (counted or ratio.high <= _KNOWN_NEAR):
+        return f"{apart} about {as_many}"
+    if ratio.low <= 1 and not counted:
+        return f"; whether there are more of {first} or of {second} is not settled"
+    if ratio.high > _WIDE * ratio.low:
+        return ""
+    least, most = _in_whole_numbers(ratio.value)
+    about = "" if ratio.low <= most / least <= ratio.high else "about "
+    per = "each picture" if least == 1 else f"every {in_words(least)} pictures"
+    return f"{apart} for {per} of {second}, {about}{in_words(most)} of {first}"
+
+
+def _ratio(tally: Tally, more: Number, less: Number) -> Estimate | None:
+    """The one share by the other. Raw: of the images in either, as many as they are worth, Wilson's for the one."""
+    if more.kind == CORRECTED:
+        found = tally.compared(RATIO)
+        if found is None or found.value is None or found.high is None or found.value < 1:
+            return None
+        return Estimate(value=found.value, low=found.low, high=found.high)
+    a, b, n = more.value or 0.0, less.value or 0.0, more.effective_n or 0.0
+    low, high = wilson(a * n, (a + b) * n)
+    return Estimate(value=a / b, low=low / (1 - low), high=high / (1 - high)) if high < 1 else None
+
+
+def _in_whole_numbers(ratio: float) -> tuple[int, int]:
+    """The smallest whole numbers, up to ten, that a ratio is near to; else how many there are to one."""
+    for least in range(1, 10):
+        most = round(ratio * least)
+        if most <= 10 and abs(most / least - ratio) <= _ROUNDED * ratio:
+            return least, most
+    return 1, round(ratio)
+
+
+def _counted(share: float) -> str:
+    """A share of what was counted, which has no interval: with as many digits as it needs not to be nothing, or all."""
+    least = min((each for each in (share, 1 - share) if each > 1e-9), default=1.0)
+    return f"{100 * share:.{0 if least >= 0.005 else 1 if least >= 0.0005 else 2}f}"
+
+
+def _of_the_model(tally: Tally, titles: dict[str, str], shown: list[Number]) -> str:
+    review = tally.review
+    refused = review.refused.get(PICTURES)
+    if review.drawn is None:
+        errors = "No sample was labelled by hand, so how often it is wrong is not known."
+    elif refused:
+        errors = f"There is no corrected share yet ({refused})."
+    else:
+        errors = "There is no corrected share yet."
+    unsure = tally.number(RAW, UNSURE)
+    named = {each.label for each in shown}
+    close = ""
+    if unsure and unsure.value and UNSURE not in named:
+        close = f"A further {share_with_ends(unsure)} are too close to call."
+    return sentences(
+        "Raw: as the classifier labels pictures."
+        if tally.pictures == 1
+        else f"Raw: as the classifier labels pictures, with 95{PERCENT} intervals in brackets; its own errors are not "
+        "in them.",
+        errors,
+        close,
+        sensitive_to_prompts(tally, titles),
+    )
+
+
+def sensitive_to_prompts(tally: Tally, titles: dict[str, str]) -> str:
+    """Which shares hang on the wording of the prompts; nothing where none does."""
+    moving = [f"“{titles[each.label]}”" for each in tally.classes if each.sensitive_to_prompts]
+    if not moving:
+        return ""
+    shares, their = ("share", "its interval") if len(moving) == 1 else ("shares", "their intervals")
+    move = "moves" if len(moving) == 1 else "move"
+    return f"The {shares} of {listed(moving)} {move} by more than {their} with the wording of the prompts."
+
+
+def _of_people(tally: Tally, titles: dict[str, str], shown: list[Number]) -> str:
+    coders = tally.review.coders
+    by = f" by {people(coders)}" if coders else ""
+    if shown[0].method == CENSUS:
+        kind = f"Counted: every picture was labelled by hand{', ' + by.strip() if by else ''}, so there is no interval."
+    else:
+        kind = (
+            f"Corrected: estimated from {many(shown[0].n, 'hand label')} of a random sample{by}, with 95{PERCENT} "
+            "intervals in brackets that cover the classifier’s errors."
+        )
+    raw = [each for share in shown if (each := tally.number(RAW, share.label))]
+    alone = listed([f"{share_with_ends(each)} “{titles[each.label]}”" for each in raw])
+    return sentences(kind, f"The classifier alone says {alone}.", _few(shown))
+
+
+def _few(shown: Sequence[Number]) -> str:
+    """What to be careful of with an estimate."""
+    warnings = dict.fromkeys(warning for each in shown for warning in each.warnings)
+    return " ".join(f"{warning[0].upper()}{warning[1:]}." for warning in warnings)
+
+
+def _missing(tally: Tally, labels: LabelSet, shown: Sequence[Number]) -> str:
+    titles = {each.label: each.title for each in tally.classes}
+    coverage = tally.coverage
+    posts = ""
+    if coverage.posts_without_attachments:
+        none = coverage.posts_without_attachments
+        posts = f"Of {many(coverage.posts, 'post')}, {none:,} {'has' if none == 1 else 'have'} no picture attached."
+    lost = coverage.attachments - tally.photos
+    if not coverage.attachments:
+        had = "No post has a picture attached." if coverage.posts else "There are no posts."
+        return sentences(_incomplete(tally), had)
+    if coverage.attachments == 1 and not lost:
+        had = "The one attachment could be had and classified."
+    elif not lost:
+        had = f"All {coverage.attachments:,} attachments could be had and classified."
+    elif not coverage.had:
+        had = f"{none_had(coverage)}."
+    else:
+        had = (
+            f"Of {many(coverage.attachments, 'attachment')}, {lost:,} ({percent(lost / coverage.attachments)}) could "
+            f"not be had or classified{_why(tally, lost)}"
+        )
+        bounds = missing_bounds(
+            tally,
+            [each.label for each in shown if each.label in labels.class_names],
+            corrected=bool(shown) and shown[0].kind == CORRECTED,
+        )
+        if bounds:
+            verb, parts = " are", []
+            for each in bounds:
+                low, high = percents(each.low, each.high or 0.0)
+                parts.append(f"between {low} and {high}{PERCENT}{verb} “{titles[each.label]}”")
+                verb = ""
+            sure = f", with 95{PERCENT} confidence" if bounds[0].rests_on == "labels" and not _census(shown) else ""
+            whole = "attachment" if bounds[0].of == 1 else "attachments"
+            had += f" Whatever {'it shows' if lost == 1 else 'they show'}, of all {bounds[0].of:,} {whole} "
+            had += f"{listed(parts)}{sure}."
+    return sentences(_incomplete(tally), had, posts)
+
+
+def _census(shown: Sequence[Number]) -> bool:
+    return bool(shown) and shown[0].method == CENSUS
+
+
+def _why(tally: Tally, lost: int) -> str:
+    """Why attachments are missing, as the end of a sentence."""
+    not_classified = lost - sum(tally.coverage.missing.values())
+    reasons = became(tally.coverage.missing, _REASONS_TOLD) if any(tally.coverage.missing.values()) else ""
+    if not_classified > 0:
+        not_classified_too = f"{not_classified:,} {be(not_classified)} had and not classified"
+        reasons = f"{reasons}; {not_classified_too}" if reasons else not_classified_too
+    return f": {reasons}." if reasons else "."
+
+
+def _incomplete(tally: Tally) -> str:
+    coverage = tally.coverage
+    if coverage.collected_completely:
+        return ""
+    if not coverage.incomplete:
+        return "Whether the posts are all there is not known."
+    told = "; ".join(": ".join(without_paths(each)) for each in coverage.incomplete)
+    return f"The posts are not all there ({told})."

@@ -1,0 +1,302 @@
+import base64
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import picture
+from made_pictures import LABELS, Made, Seen, elements, make_run, page, sha256, tally_of
+from PIL import Image
+
+from hashtag_photos.records import PhotoStatus
+from hashtag_photos.report.gallery import MEMBERS, OF_EACH, Gallery, gallery
+from hashtag_photos.report.pictures import Shown, counted_pictures
+from hashtag_photos.run import Run
+
+HOSTILE = "<script>window.hacked=1</script><img src=x onerror=window.hacked=2>\"'{{ 7*7 }}\u202e\u0000"
+
+
+def color(number: int) -> tuple[int, int, int]:
+    return (number * 53 % 256, number * 97 % 256, number * 151 % 256)
+
+
+def made(number: int, friendly: float, **facts: object) -> Made:
+    """An image of a color of its own that is so friendly, in a post of its own."""
+    facts = {"seen": (Seen(number=number, hours=number),)} | facts
+    return Made(
+        content=picture(color(number)), chances=(friendly, (1 - friendly) * 0.75, (1 - friendly) * 0.25), **facts
+    )
+
+
+def of(run: Run, **options: bool) -> Gallery:
+    return gallery(run, tally_of(run), LABELS, **options)
+
+
+def of_and_page(run: Run, **options: bool) -> tuple[Gallery, str]:
+    tally = tally_of(run)
+    found = gallery(run, tally, LABELS, **options)
+    return found, page(tally, found, authors=options.get("authors", True))
+
+
+def names(shown: tuple[Shown, ...]) -> list[str]:
+    return [each.picture for each in shown]
+
+
+def opened(data: str | None) -> Image.Image:
+    assert data is not None
+    kind, _, content = data.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    return Image.open(io.BytesIO(base64.b64decode(content)))
+
+
+def test_of_each_class_the_most_typical_and_the_most_doubtful_first(tmp_path: Path) -> None:
+    images = [made(number, 0.55 + 0.04 * number) for number in range(9)]
+    run = make_run(tmp_path / "run", *images, made(20, 0.1), made(21, 0.45))
+    friendly, force, unsure = of(run).classes
+    typical = sorted(images, key=lambda each: -each.chances[0])
+    assert names(friendly.typical) == [each.sha256 for each in typical[:OF_EACH]]
+    assert names(friendly.doubtful) == [each.sha256 for each in reversed(typical)][:OF_EACH]
+    assert (friendly.label, friendly.title, friendly.pictures) == ("friendly", "Friendly", 9)
+    assert (force.label, force.pictures) == ("force", 1)  # and no class without pictures
+    assert (unsure.label, unsure.typical, names(unsure.doubtful)) == ("unsure", (), [made(21, 0.45).sha256])
+    first = friendly.typical[0]
+    assert first.margin == pytest.approx(0.87 - 0.13 * 0.75)
+    assert [title for title, _ in first.probabilities] == ["Friendly", "Force", "Neither"]
+    assert [share for _, share in first.probabilities] == pytest.approx([0.87, 0.0975, 0.0325])
+
+
+def test_the_most_shared_are_in_the_most_posts_and_in_more_than_one(tmp_path: Path) -> None:
+    twice_in_one_post = (Seen(number=0), Seen(number=0))
+    once = made(1, 0.9, seen=twice_in_one_post)
+    two = made(2, 0.9, seen=tuple(Seen(number=number) for number in (1, 2)))
+    three = made(3, 0.8, seen=tuple(Seen(number=number) for number in (3, 4, 5)))
+    (friendly,) = of(make_run(tmp_path / "run", once, two, three)).classes
+    assert [(each.picture, each.posts) for each in friendly.shared] == [(three.sha256, 3), (two.sha256, 2)]
+    assert {each.picture: each.posts for each in friendly.typical}[once.sha256] == 1
+
+
+def test_near_duplicates_are_one_picture_with_all_their_posts(tmp_path: Path) -> None:
+    first = made(0, 0.8, seen=(Seen(number=9, hours=9), Seen(number=8, hours=8)))
+    others = [
+        made(number, 0.99, of=first.content, seen=(Seen(number=number, hours=number), Seen(number=9, hours=9)))
+        for number in range(1, 8)
+    ]
+    run = make_run(tmp_path / "run", first, *others, made(30, 0.7))
+    found, html = of_and_page(run)
+    (friendly,) = found.classes
+    assert friendly.pictures == 2
+    assert names(friendly.typical)[0] == first.sha256  # by its own probability, not by those of its group
+    shown = friendly.typical[0]
+    assert (shown.images, shown.posts, shown.first_seen) == (8, 9, "2014-04-22T10:30:00Z")
+    assert (len(shown.links), shown.more) == (3, 6)
+    (group,) = found.largest
+    assert (group.number, group.whole.picture, len(group.members)) == (1, first.sha256, MEMBERS)
+    assert group.members[0].picture == first.sha256
+    assert {each.picture for each in group.members} <= {each.sha256 for each in (first, *others)}
+    assert (group.members[0].images, group.members[0].posts) == (1, 2)
+    assert group.members[0].first_seen == "2014-04-22T17:30:00Z"  # of this image alone
+    assert "8 images in 9 posts, first on 2014-04-22; 5 of the images" in html
+    assert "and 6 more" in html
+
+
+def test_groups_have_the_numbers_of_the_tally(tmp_path: Path) -> None:
+    images = []
+    for group, size in enumerate((2, 4, 3)):
+        centre = made(10 * group, 0.9)
+        images += [centre, *(made(10 * group + other, 0.9, of=centre.content) for other in range(1, size))]
+    run = make_run(tmp_path / "run", *images)
+    tally = tally_of(run)
+    found = gallery(run, tally, LABELS)
+    assert [(each.number, each.whole.picture) for each in found.largest] == [
+        (number, each.picture) for number, each in enumerate(tally.largest, 1)
+    ]
+    assert [each.whole.images for each in found.largest] == [4, 3, 2]
+
+
+def test_a_picture_links_to_its_first_posts(tmp_path: Path) -> None:
+    seen = [
+        Seen(number=1, hours=None, url="https://late.example/1"),
+        Seen(number=2, hours=30, url="https://third.example/2"),
+        Seen(number=3, hours=2, url="http://second.example:8080/@bob/3?a=1&b=2", author="bob"),
+        Seen(number=4, hours=1, url="https://first.example/4", author=None),
+    ]
+    run = make_run(tmp_path / "run", made(0, 0.9, seen=seen), keep_authors=True)
+    found, html = of_and_page(run)
+    (shown,) = found.classes[0].typical
+    assert [(each.url, each.host, each.author, each.day) for each in shown.links] == [
+        ("https://first.example/4", "first.example", None, "2014-04-22"),
+        ("http://second.example:8080/@bob/3?a=1&b=2", "second.example", "bob", "2014-04-22"),
+        ("https://third.example/2", "third.example", "ann", "2014-04-23"),
+    ]
+    assert shown.more == 1
+    assert 'href="http://second.example:8080/@bob/3?a=1&amp;b=2" rel="noopener noreferrer"' in html
+    assert "by <bdi>bob</bdi> on <bdi>second.example</bdi>" in html
+
+
+def test_what_is_no_plain_address_is_no_link(tmp_path: Path) -> None:
+    urls = [
+        None,
+        "",
+        "javascript:alert(1)",
+        " https://white.example/",
+        "JavaScript:alert(1)//https://a.example",
+        "java\nscript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "file:///etc/passwd",
+        "https://good.example\\@evil.example/",
+        "https://good.example@evil.example/",
+        "http://[::1",
+        "//evil.example/1",
+        "https://",
+    ]
+    images = [made(number, 0.9, seen=[Seen(number=number, url=url)]) for number, url in enumerate(urls)]
+    run = make_run(tmp_path / "run", *images)
+    tally = tally_of(run)
+    with counted_pictures(run, tally, LABELS) as known:
+        shown = known.shown([each.sha256 for each in images])
+    assert len(shown) == len(urls)
+    for each, url in zip(shown.values(), urls, strict=True):
+        (link,) = each.links
+        assert (link.url, link.host, link.day) == (None, "test", "2014-04-22"), url
+    html = page(tally, gallery(run, tally, LABELS))
+    assert "2014-04-22 (without an address)" in html
+    assert not [facts for tag, facts in elements(html) if tag == "a" and not facts["href"].startswith("#")]
+
+
+def test_authors_names_are_shown_where_the_run_keeps_them(tmp_path: Path) -> None:
+    for keep in (True, False):
+        run = make_run(tmp_path / str(keep), made(0, 0.9, seen=[Seen(number=0, author="ann")]), keep_authors=keep)
+        (friendly,) = of(run).classes
+        assert friendly.typical[0].links[0].author == ("ann" if keep else None)
+
+
+def test_without_authors_nothing_is_there_that_posts_say(tmp_path: Path) -> None:
+    seen = Seen(number=0, url="https://social.example/@zoe/1", author="zoe", alt="Zoe at the harbour")
+    twin = made(1, 0.8, of=picture(color(0)), seen=[replace(seen, number=1)])
+    run = make_run(tmp_path / "run", made(0, 0.9, seen=[seen]), twin, keep_authors=True)
+    _, named = of_and_page(run)
+    assert "zoe" in named
+    assert "Zoe at the harbour" in named
+    found, html = of_and_page(run, authors=False)
+    (shown,) = found.classes[0].typical
+    assert (shown.links, shown.described, shown.posts) == ((), False, 2)
+    assert "zoe" not in html.lower()
+    assert "social.example" not in html
+    assert "2 images in 2 posts, first on 2014-04-22" in html
+
+
+def test_a_picture_is_described_as_by_the_first_post_that_does(tmp_path: Path) -> None:
+    seen = [
+        Seen(number=0, hours=0, alt="  \n "),
+        Seen(number=1, hours=3, alt="later words"),
+        Seen(number=2, hours=2, alt=" A line\nof\u2028 police\x07 "),
+    ]
+    run = make_run(
+        tmp_path / "run", made(0, 0.9, seen=seen), made(1, 0.8), made(2, 0.7, seen=[Seen(number=9, alt="x" * 999)])
+    )
+    found, html = of_and_page(run)
+    (friendly,) = found.classes
+    described, plain, long = friendly.typical
+    assert (described.alt, described.described) == ("A line of police", True)
+    assert (plain.alt, plain.described) == (f"Picture {plain.picture[:12]}", False)
+    assert (len(long.alt), long.alt[-1]) == (300, "…")
+    (image,) = [facts for tag, facts in elements(html) if facts.get("alt") == "A line of police"][:1]
+    assert image["src"] == described.data
+
+
+def test_an_alternative_text_is_that_of_the_picture_s_own_place_in_a_post(tmp_path: Path) -> None:
+    both = (made(0, 0.9, seen=[Seen(number=5, alt="the first")]), made(1, 0.8, seen=[Seen(number=5, alt="the second")]))
+    (friendly,) = of(make_run(tmp_path / "run", *both)).classes
+    assert [each.alt for each in friendly.typical] == ["the first", "the second"]
+
+
+def test_thumbnails_are_small_upright_and_say_nothing_else(tmp_path: Path) -> None:
+    wide = Image.new("RGB", (1200, 600), "white")
+    wide.paste("red", (0, 0, 600, 600))
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x010E] = "a secret place"
+    wide.save(out, "JPEG", exif=exif, comment=b"a secret comment", quality=95)
+    clear = io.BytesIO()
+    Image.new("RGBA", (40, 30), (0, 0, 0, 0)).save(clear, "PNG")
+    run = make_run(
+        tmp_path / "run",
+        Made(content=out.getvalue(), chances=(0.9, 0.1, 0.0)),
+        Made(content=clear.getvalue(), chances=(0.8, 0.1, 0.1), format="PNG"),
+    )
+    (friendly,) = of(run).classes
+    turned, white = friendly.typical
+    image = opened(turned.data)
+    assert (turned.width, turned.height) == image.size == (140, 280)
+    assert image.getpixel((70, 40))[1] < 60  # red above
+    assert image.getpixel((70, 240))[1] > 200
+    content = base64.b64decode(turned.data.partition(",")[2])
+    assert b"secret" not in content
+    assert not image.getexif()
+    assert (white.width, white.height) == (40, 30)  # never enlarged
+    assert min(opened(white.data).getpixel((20, 15))) > 250
+
+
+def test_files_that_are_gone_or_damaged_are_told(tmp_path: Path) -> None:
+    good, damaged, gone = (made(number, 0.9 - 0.1 * number) for number in range(3))
+    run = make_run(tmp_path / "run", good, damaged, gone)
+    for each, content in ((damaged, damaged.content[:200]), (gone, None)):
+        path = tmp_path / "run/images" / each.sha256[:2] / f"{each.sha256}.jpg"
+        path.write_bytes(content) if content else path.unlink()
+    found, html = of_and_page(run)
+    assert [each.data is not None for each in found.classes[0].typical] == [True, False, False]
+    assert (found.files, found.unreadable) == (3, 2)
+    assert "2 of 3 pictures that belong here can’t be shown" in html
+    assert html.count("Its file is gone or damaged.") == 4  # two among the typical, and again among the doubtful
+
+
+def test_without_pictures_what_there_is_to_say_of_them_stays(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", made(0, 0.9, seen=[Seen(number=0, alt="A hug")]))
+    found, html = of_and_page(run, pictures=False)
+    (shown,) = found.classes[0].typical
+    assert (shown.data, shown.width, shown.height, shown.alt) == (None, 0, 0, "A hug")
+    assert (found.pictures, found.files, found.unreadable) == (False, 0, 0)
+    assert "“<bdi>A hug</bdi>”" in html
+    assert "data:image/" not in html
+    assert "gone or damaged" not in html
+
+
+def test_images_that_count_no_more_are_not_shown(tmp_path: Path) -> None:
+    centre = made(0, 0.9, status=PhotoStatus.PLACEHOLDER)
+    left = made(1, 0.8, of=centre.content)
+    run = make_run(tmp_path / "run", centre, left, made(2, 0.7, status=PhotoStatus.BROKEN))
+    (friendly,) = of(run).classes
+    assert names(friendly.typical) == [left.sha256]
+    assert (friendly.typical[0].images, friendly.pictures) == (1, 1)
+
+
+def test_it_is_the_same_each_time(tmp_path: Path) -> None:
+    images = [made(number, 0.6, seen=[Seen(number=number % 3, hours=None)]) for number in range(12)]
+    run = make_run(tmp_path / "run", *images)
+    assert of(run) == of(run)
+    assert len(set(names(of(run).classes[0].typical))) == OF_EACH
+
+
+def test_what_posts_and_authors_say_is_inert(tmp_path: Path) -> None:
+    words = HOSTILE.replace("\u0000", "")
+    seen = [Seen(number=0, author=words, alt=words, url=f"https://social.example/{words.replace(' ', '')}")]
+    labels = replace(LABELS, classes=tuple(replace(each, title=f"{words} {each.name}") for each in LABELS.classes))
+    run = make_run(tmp_path / "run", made(0, 0.9, seen=seen), keep_authors=True, labels=labels)
+    tally = tally_of(run)
+    html = page(tally, gallery(run, tally, labels), labels=labels)
+    found = elements(html)
+    assert [tag for tag, _ in found].count("script") == 1  # ours
+    assert not [name for _, facts in found for name in facts if name.startswith("on") or name == "style"]
+    assert {facts["src"][:11] for tag, facts in found if tag == "img"} == {"data:image/"}
+    assert re.search(r"\{\{ 7\*7 \}\}", html)
+    (link,) = {facts["href"] for tag, facts in found if tag == "a" and facts["href"].startswith("http")}
+    assert link == seen[0].url
+
+
+def test_sha256_names_are_those_of_the_files(tmp_path: Path) -> None:
+    image = made(0, 0.9)
+    (friendly,) = of(make_run(tmp_path / "run", image)).classes
+    assert friendly.typical[0].picture == sha256(image.content)
+    assert opened(friendly.typical[0].data).size == (48, 32)
