@@ -207,7 +207,7 @@ TALLY = Tally(
         GroupTally(
             picture="a" * 64, images=17, posts=31, photos=33, first_seen="2014-04-22T18:05:00Z", label="friendly"
         ),
-        GroupTally(picture="b" * 64, images=2, posts=1, photos=2, first_seen=None, label="unsure"),
+        GroupTally(picture="b" * 64, images=1, posts=2, photos=2, first_seen=None, label="unsure"),
     ),
     not_compared=0,
     review=UNREVIEWED,

@@ -304,13 +304,19 @@ def report(
     model: AskedModel = None,
     labels: AskedLabels = None,
     no_pictures: Annotated[
-        bool, typer.Option("--no-pictures", help="Show no picture, so that the page can be handed on.")
+        bool, typer.Option("--no-pictures", help="Make a page to hand on, which shows no picture.")
     ] = False,
     no_authors: Annotated[
-        bool, typer.Option("--no-authors", help="Name no author, link to no post, and quote none.")
+        bool,
+        typer.Option(
+            "--no-authors", help="Make one that names no author and no host, links to no post, and quotes none."
+        ),
     ] = False,
 ) -> None:
-    """The page: report.html in the run's report folder, its figures as files, and methods.md."""
+    """The page: report.html in the run's report folder, its figures as files, and methods.md.
+
+    With --no-pictures or --no-authors it is report-to-share.html, and all else stays as it is.
+    """
     folder = _existing(run)
     _finish(folder, model, labels, pictures=not no_pictures, authors=not no_authors)
 
@@ -821,7 +827,11 @@ def _finish(folder: Run, model: str | None, labels: str | None, *, pictures: boo
         progress("report", 0, None)
         page = write_report(folder, tally, pictures=pictures, authors=authors)
     show(tally, shown_path(folder.location))
-    tell(f"\nreport     {shown_path(page)}  (beside it methods.md, figures/, numbers.csv, tally.csv and more)")
+    without = " and ".join(what for what, there in (("pictures", pictures), ("authors", authors)) if not there)
+    about = "beside it methods.md, figures/, numbers.csv, tally.csv and more"
+    if without:
+        about = f"without {without}; hand on this file alone: the tables beside it have the posts' addresses"
+    tell(f"\nreport     {shown_path(page)}  ({about})")
     _say_next(folder, tally)
 
 

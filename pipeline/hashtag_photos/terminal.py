@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hashtag_photos.words import many, percent
+from hashtag_photos.words import many, percent, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,7 +106,8 @@ def show(tally: Tally, run: str = "RUN") -> None:
     if coverage.images_not_classified:
         tell(f"           {many(coverage.images_not_classified, 'image')} not classified: new since, gone, or damaged")
     if coverage.lines_rejected:
-        tell(f"           {many(coverage.lines_rejected, 'line')} of the source can't be read: see rejected.csv")
+        why = "not to be read as a post, or a known post with other contents"
+        tell(f"           {many(coverage.lines_rejected, 'line')} of the sources left out ({why}): see rejected.csv")
     reposts = f", {many(coverage.posts_reposting, 'repost')}" if coverage.posts_reposting else ""
     tell(f"posts      {coverage.posts:,}, of which {coverage.posts_without_attachments:,} without attachments{reposts}")
     if coverage.posts_with_wrong_time:
@@ -119,7 +120,7 @@ def show_comparison(comparison: Comparison) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from hashtag_photos.report.comparison import difference_told
+    from hashtag_photos.report.comparison import difference_told, notes
 
     a, b = comparison.a, comparison.b
     asked = dict.fromkeys((a.tally.labels, b.tally.labels))
@@ -132,13 +133,15 @@ def show_comparison(comparison: Comparison) -> None:
         table.add_column(f"{kind} share\nof pictures")
         for name in (escape(a.name), escape(b.name)):
             table.add_column(name, justify="right", overflow="fold")
-        table.add_column("difference, points\n(95 % interval)", justify="right", no_wrap=True)
+        table.add_column(
+            "difference, points" + ("" if rows[0].counted else "\n(95 % interval)"), justify="right", no_wrap=True
+        )
         for each in rows:
             table.add_row(each.label, percent(each.a.value), percent(each.b.value), difference_told(each))
         _console().print(table)
     for reason in comparison.left_out:
         tell(f"left out   {reason}")
-    for note in comparison.notes:
+    for note in notes(comparison):
         tell(f"note       {note}")
 
 
@@ -190,18 +193,20 @@ def as_typed(words: str, run: str) -> str:
 
 
 def _by_source(tally: Tally) -> Table:
-    """Images and shares of each class, a row for each source."""
+    """Images and shares of each class in each source, a row for each, so that no name or number is cut."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
-    table.add_column("raw share,\nimages of")
-    for each in tally.classes:
-        table.add_column(each.label, justify="right")
-    table.add_column("all", justify="right")
+    table.add_column("source", overflow="fold")
+    table.add_column("class", overflow="fold")
+    for name in ("images", "raw share"):
+        table.add_column(name, justify="right", no_wrap=True)
     for source in dict.fromkeys(each.value for each in tally.sources):
         rows = [each for each in tally.sources if each.value == source]
-        shares = [f"{each.images:,}  {percent(each.share)}" for each in rows]
-        table.add_row(source, *shares, f"{rows[0].images_total:,}")
+        for place, each in enumerate(rows):
+            table.add_row(escape("" if place else plain(source)), each.label, f"{each.images:,}", percent(each.share))
+        table.add_row("", "all", f"{rows[0].images_total:,}", "", end_section=True)
     return table
 
 

@@ -17,8 +17,11 @@ from hashtag_photos.labels import UNSURE, LabelClass, LabelSet
 from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post, image_path
 from hashtag_photos.report import page_of
 from hashtag_photos.report.gallery import Gallery
+from hashtag_photos.report.gallery import gallery as gallery_of_known
+from hashtag_photos.report.pictures import counted_pictures
 from hashtag_photos.report.prose import Headline
 from hashtag_photos.report.wall import Wall
+from hashtag_photos.report.wall import wall as wall_of_known
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.group import groups_path
@@ -44,13 +47,14 @@ LABELS = LabelSet(
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A post that shows an image: its number in time, and what else it says."""
+    """A post that shows an image: its number in time, the attachment's address, and what else it says."""
 
     number: int
     hours: float | None = 0.0  # after START
     url: str | None = "https://social.example/@ann/1"
     author: str | None = "ann"
     alt: str | None = None
+    attachment: str = "https://files.example/x"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +102,11 @@ def make_run(folder: Path, *images: Made, labels: LabelSet = LABELS, keep_author
                 url=post.url,
                 author=post.author,
                 created_at=None if post.hours is None else START + timedelta(hours=post.hours),
-                attachments=tuple(Attachment(url="https://files.example/x", alt=each.alt) for _, each in shown),
+                attachments=tuple(Attachment(url=each.attachment, alt=each.alt) for _, each in shown),
             )
         )
-        for position, (image, _) in enumerate(shown):
-            facts = {"url": "https://files.example/x", "attempt": 1, "fetched_at": START, "size": len(image.content)}
+        for position, (image, each) in enumerate(shown):
+            facts = {"url": each.attachment, "attempt": 1, "fetched_at": START, "size": len(image.content)}
             photos.append(
                 Photo(
                     **key,
@@ -140,6 +144,18 @@ def make_run(folder: Path, *images: Made, labels: LabelSet = LABELS, keep_author
 
 def tally_of(run: Run) -> Tally:
     return summarize(run)
+
+
+def gallery(run: Run, tally: Tally, labels: LabelSet = LABELS, **options: bool) -> Gallery:
+    """The gallery of a tally of this run."""
+    with counted_pictures(run, tally, labels) as known:
+        return gallery_of_known(run, tally, known, **options)
+
+
+def wall(run: Run, tally: Tally, labels: LabelSet = LABELS, *, authors: bool = True) -> Wall | None:
+    """The wall of a tally of this run."""
+    with counted_pictures(run, tally, labels) as known:
+        return wall_of_known(run, tally, known, authors=authors)
 
 
 def page(

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -15,12 +16,23 @@ from typer.testing import CliRunner
 
 from hashtag_photos.cli import app
 from hashtag_photos.errors import UsageError
-from hashtag_photos.report.comparison import check_folder, render_comparison, write_comparison
+from hashtag_photos.records import Incomplete
+from hashtag_photos.report.charts import PALETTE, length
+from hashtag_photos.report.comparison import (
+    check_folder,
+    notes,
+    ratio_told,
+    render_comparison,
+    share_told,
+    write_comparison,
+)
 from hashtag_photos.run import Run
 from hashtag_photos.stages.compare import Comparison, Shared, Side, compared
+from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.numbers import Number
 from hashtag_photos.stages.tally import Tally
 from hashtag_photos.stages.timeline import BinTally, Timeline, TimeTally
+from hashtag_photos.words import percent
 
 HOSTILE = "<script>alert(1)</script>'\"& \u202egnp.\u202c " + "x" * 10_000
 DAYS = [f"2014-04-{day}T00:00:00Z" for day in range(21, 26)]
@@ -156,11 +168,102 @@ def test_raw_shares_are_said_to_be_raw() -> None:
     assert "label one with hashtag-photos review" in page
 
 
-def test_a_collection_that_is_not_all_is_said_at_once() -> None:
-    whole = replace(LABELLED, coverage=replace(LABELLED.coverage, collected_completely=True, incomplete=()))
-    part = replace(LABELLED, coverage=replace(LABELLED.coverage, collected_completely=False))
-    assert "The posts of autumn are not all there" in render_comparison(made(whole, part), ())
-    assert "are not all there" not in render_comparison(made(whole, whole), ())
+def collected(completely: bool, *incomplete: Incomplete) -> Tally:
+    return replace(
+        LABELLED, coverage=replace(LABELLED.coverage, collected_completely=completely, incomplete=incomplete)
+    )
+
+
+def test_a_collection_that_is_not_all_is_said_at_once_and_why() -> None:
+    part = collected(False, Incomplete(source="mastodon.example", reason="it broke off"))
+    page = render_comparison(made(collected(True), part), ())
+    assert "The posts of autumn are not all there. A difference" in page
+    assert "The collection of autumn is incomplete: mastodon.example: it broke off." in page
+    assert "not known" not in page
+    assert "all there" not in render_comparison(made(collected(True), collected(True)), ())
+
+
+def test_where_nobody_knows_whether_it_is_all_nothing_else_is_said() -> None:
+    page = render_comparison(made(collected(False), collected(True)), ())
+    assert "Whether the posts of spring are all there is not known. A difference" in page
+    assert "are not all there" not in page
+    assert ["Collected", "not known whether completely", "completely"] in Tables(page).rows
+
+
+def test_where_an_export_lies_is_nobodys() -> None:
+    path = "/home/me/secret/x.jsonl"
+    part = collected(False, Incomplete(source=f"posts of {path}", reason=f"{path} ends in the middle of line 7"))
+    comparison = made(part, part)
+    page = render_comparison(comparison, ())
+    assert "posts of x.jsonl: x.jsonl ends in the middle of line 7" in page
+    assert "secret" not in page
+    assert "secret" not in " ".join((*notes(comparison), *comparison.notes))
+
+
+def counted(tally: Tally) -> Tally:
+    """The same with all pictures labelled by hand."""
+
+    def of(number: Number) -> Number:
+        if (number.kind, number.measure) != ("corrected", "share") or number.value is None:
+            return number
+        return replace(number, method=CENSUS, low=number.value, high=number.value)
+
+    return replace(tally, numbers=tuple(map(of, tally.numbers)))
+
+
+MOVED = moved(LABELLED, conflict_and_force=-20, friendly=15, neither=5)
+
+
+def told(a: Tally, b: Tally, folder: Path) -> tuple[str, list[str]]:
+    """The page of two runs as text, and what is below its figures."""
+    write_comparison(made(a, b), str(folder))
+    captions = [
+        " ".join(ElementTree.fromstring((folder / f"figures/{name}.svg").read_text(encoding="utf-8")).itertext())
+        for name in ("shares", "differences")
+    ]
+    return unescape(re.sub(r"<[^>]+>", "", read(folder))), captions
+
+
+def test_of_two_counts_nothing_is_said_to_be_an_estimate(tmp_path: Path) -> None:
+    page, captions = told(counted(LABELLED), counted(MOVED), tmp_path / "out")
+    assert "as people labelled the pictures, all of them in both runs, so that there are no intervals." in page
+    assert "Shares of distinct pictures. The difference is" in page
+    assert "Each with what it rests on." in page
+    differences = made(counted(LABELLED), counted(MOVED)).differences
+    raw = sum(each.kind == "raw" for each in differences)
+    assert 0 < raw < len(differences)
+    assert f"{len(differences)} differences stand here, {raw} of them with an interval, as the others were" in page
+    for each in captions:
+        assert "95 %" not in each
+        assert "estimated" not in each
+
+
+def test_without_any_interval_none_is_explained() -> None:
+    other = replace(counted(MOVED), model="large", model_key="large-1")  # so that raw shares are not compared
+    page = unescape(re.sub(r"<[^>]+>", "", render_comparison(made(counted(LABELLED), other), ())))
+    assert "stand here, none of them with an interval" in page
+    for words in ("MOVER", "one in twenty", "errors are in the intervals"):
+        assert words not in page
+
+
+def test_of_a_count_and_an_estimate_each_is_said_to_be_what_it_is(tmp_path: Path) -> None:
+    page, captions = told(counted(LABELLED), MOVED, tmp_path / "out")
+    words = "all of them in “spring”, where there is no interval, and estimated from hand labels in “autumn”"
+    assert words in page
+    assert words in " ".join(captions[0].split())
+    assert "Lines are 95 % intervals" in " ".join(captions[1].split())
+    assert words.replace("spring", "x").replace("autumn", "spring").replace("x", "autumn") in render_comparison(
+        made(LABELLED, counted(MOVED)), ()
+    )
+
+
+def test_a_ratio_without_an_upper_end_is_told_in_words() -> None:
+    def from_nothing(number: Number) -> Number:
+        return replace(number, low=0.0) if number.kind == "corrected" else number
+
+    a, b = (replace(tally, numbers=tuple(map(from_nothing, tally.numbers))) for tally in (LABELLED, MOVED))
+    ratios = [ratio_told(each) for each in made(a, b).of("corrected", "pictures")]
+    assert [each.endswith("(0.00 and more)") for each in ratios] == [True] * len(ratios)
 
 
 def test_names_from_outside_are_inert(tmp_path: Path) -> None:
@@ -185,23 +288,184 @@ def test_figures_stand_alone_and_have_all_their_numbers_in_tables(tmp_path: Path
     cells = {cell for row in Tables(read(tmp_path / "out")).rows for cell in row}
     assert "50.0\N{NO-BREAK SPACE}% (45.0 – 55.0) of 20 posts" in cells
     assert "no posts with pictures" in cells
-    title = ElementTree.fromstring((tmp_path / "out/figures/differences.svg").read_text(encoding="utf-8"))[0].text
-    assert title == "“Conflict and force”: 20 points less in “autumn” than in “spring”"
 
 
-def dashed_lines(folder: Path) -> int:
-    root = ElementTree.fromstring((folder / "figures/time.svg").read_text(encoding="utf-8"))
-    return sum(each.get("stroke-dasharray") is not None and "L" in (each.get("d") or "") for each in root.iter())
+def drawn(folder: Path, name: str) -> list[ElementTree.Element]:
+    """The elements of a figure that stands alone."""
+    return list(ElementTree.fromstring((folder / f"figures/{name}.svg").read_text(encoding="utf-8")).iter())
+
+
+def title(comparison: Comparison, name: str, folder: Path) -> str | None:
+    write_comparison(comparison, str(folder))
+    return next(each.text for each in drawn(folder, name) if each.tag.endswith("title"))
 
 
 def test_a_gap_is_a_gap(tmp_path: Path) -> None:
-    whole: list[float | None] = [0.2, 0.3, 0.4, 0.3]
-    write_comparison(made(over_time=(whole, whole)), str(tmp_path / "whole"))
-    write_comparison(made(over_time=(whole, [0.2, None, 0.4, 0.3])), str(tmp_path / "broken"))
-    write_comparison(made(over_time=(whole, [0.2, None, 0.4, None])), str(tmp_path / "single"))
-    assert dashed_lines(tmp_path / "whole") == len(LABELS.classes)
-    assert dashed_lines(tmp_path / "broken") == len(LABELS.classes)  # the first day stands alone
-    assert dashed_lines(tmp_path / "single") == 0  # and here nothing is next to anything
+    write_comparison(made(over_time=([0.2, 0.3, None, 0.3], [0.2, None, None, None])), str(tmp_path / "out"))
+    classes = len(LABELS.classes) + 1  # and the unsure
+    marks = [each for each in drawn(tmp_path / "out", "time") if each.get("stroke")]
+    bands = [each for each in marks if each.get("fill-opacity") == "0.6"]
+    hollow = [each for each in marks if each.get("fill") == "#ffffff"]
+    assert (len(bands), len(hollow)) == (classes * 3 + 1, classes + 1)  # and how each run looks
+
+
+def test_time_is_told_as_in_a_report(tmp_path: Path) -> None:
+    comparison = made(names=("spring term", "autumn term"))
+    assert title(comparison, "time", tmp_path / "out")
+    words = [each.text for each in drawn(tmp_path / "out", "time") if each.tag.endswith(("text", "tspan"))]
+    assert {"spring term", "autumn term", "21 Apr", "22 Apr", "2014"} <= set(words)
+    assert words.count("22 Apr") == 1  # below the last panel alone
+    assert ["22 April 2014", "Friendly"] in [row[:2] for row in Tables(read(tmp_path / "out")).rows]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        ([0.2, 0.3], [0.5, 0.35], "On 1 of the 2 days with {of} “Friendly” is clearly larger in “autumn”."),
+        ([0.5, 0.7], [0.2, 0.3], "On the 2 days with {of} “Friendly” is clearly larger in “spring”."),
+        ([0.5, None], [0.2, 0.3], "On the day with {of} “Friendly” is clearly larger in “spring”."),
+        ([0.5, 0.4], [0.5, 0.4], "On none of the 2 days with {both} is a share clearly larger in {runs}."),
+        ([0.5, None], [0.5, 0.4], "On the day with {both}, no share is clearly larger in {runs}."),
+        ([0.5, None], [None, 0.4], "No day has posts with {both} “spring” and “autumn”."),
+    ],
+)
+def test_the_figure_over_time_says_what_is_seen(
+    a: list[float | None], b: list[float | None], words: str, tmp_path: Path
+) -> None:
+    both, runs = "pictures of both", "“spring” or in “autumn”"
+    words = words.format(both=both, of=f"{both}, the share of", runs=runs)
+    assert title(made(over_time=(a, b)), "time", tmp_path / "out") == words
+
+
+FORCE_LEADS = "“Conflict and force” has the largest share in “spring” (63\xa0%)"
+
+
+@pytest.mark.parametrize(
+    ("b", "shares", "differences"),
+    [
+        (
+            moved(LABELLED, conflict_and_force=-20, friendly=15, neither=5),
+            f"{FORCE_LEADS} and in “autumn” (43\xa0%).",
+            "In “spring” “Conflict and force” has 20 points (14 to 26) more than in “autumn”; one other share clearly "
+            "differs.",
+        ),
+        (
+            moved(LABELLED, friendly=50, neither=-20, conflict_and_force=-25),
+            f"{FORCE_LEADS}, “Friendly” in “autumn” (62\xa0%).",
+            "In “autumn” “Friendly” has 50 points (46 to 54) more than in “spring”; two other shares clearly differ.",
+        ),
+        (
+            moved(LABELLED, friendly=25.2, conflict_and_force=-25.2),
+            f"{FORCE_LEADS}, “Friendly” and “Conflict and force” in “autumn” (38\xa0%).",
+            "In “autumn” “Friendly” has 25 points (21 to 29) more than in “spring”; one other share clearly differs.",
+        ),
+        (
+            moved(LABELLED, conflict_and_force=-10, neither=3),
+            f"{FORCE_LEADS} and in “autumn” (53\xa0%).",
+            "In “spring” “Conflict and force” has 10 points (4 to 16) more than in “autumn”; no other share clearly "
+            "differs.",
+        ),
+        (
+            LABELLED,
+            f"{FORCE_LEADS} and in “autumn” (63\xa0%).",
+            "No share is clearly larger in “spring” or in “autumn”.",
+        ),
+    ],
+)
+def test_figures_say_what_is_seen(b: Tally, shares: str, differences: str, tmp_path: Path) -> None:
+    comparison = made(b=b)
+    assert title(comparison, "shares", tmp_path / "out") == shares
+    assert title(comparison, "differences", tmp_path / "out") == differences
+
+
+@pytest.mark.parametrize(
+    ("b", "words"),
+    [
+        (LABELLED, "No share is larger in “spring” or in “autumn”."),
+        (
+            moved(LABELLED, friendly=1),
+            "In “autumn” “Friendly” has 1 point more than in “spring”; no other share differs.",
+        ),
+        (
+            moved(LABELLED, friendly=2, neither=-1, conflict_and_force=-1),
+            "In “autumn” “Friendly” has 2 points more than in “spring”; two other shares differ.",
+        ),
+    ],
+)
+def test_what_was_counted_has_no_interval_in_a_title(b: Tally, words: str, tmp_path: Path) -> None:
+    assert title(made(counted(LABELLED), counted(b)), "differences", tmp_path / "out") == words
+
+
+def places(svg: str) -> Iterator[tuple[str, float, float]]:
+    """The words of a drawing, and from where to where they go."""
+
+    def walk(of: ElementTree.Element, left: float) -> Iterator[tuple[str, float, float]]:
+        move = re.match(r"translate\(([-\d.]+)", of.get("transform", ""))
+        left += float(move[1]) if move else 0.0
+        if of.tag.endswith("text"):
+            for words in filter(None, (each.text for each in of.iter())):
+                room = length(words, float(of.get("font-size", "12px").removesuffix("px")))
+                start = left - {"start": 0.0, "middle": room / 2, "end": room}[of.get("text-anchor", "start")]
+                yield words, start, start + room
+        else:
+            for each in of:
+                yield from walk(each, left)
+
+    return walk(ElementTree.fromstring(svg), 0.0)
+
+
+@pytest.mark.parametrize("kind", ["wide", "narrow"])
+def test_all_words_of_a_figure_are_within_it(kind: str, tmp_path: Path) -> None:
+    names = ("runs-of-the-first-and-longest-season", "runs-of-the-second-and-longest-season")
+    write_comparison(made(names=names), str(tmp_path / "out"))
+    drawings = re.findall(rf'<svg class="{kind}".*?</svg>', read(tmp_path / "out"))
+    assert len(drawings) == 3
+    for svg in drawings:
+        width = {"wide": 680, "narrow": 340}[kind]
+        assert [each for each in places(svg) if each[1] < -1 or each[2] > width + 1] == []
+    shares = {words for words, *_ in places(drawings[0])}
+    for each in made().of("corrected", "pictures"):
+        assert {share_told(of) if kind == "wide" else percent(of.value) for of in (each.a, each.b)} <= shares
+
+
+def contrast(name: str, mode: int) -> float:
+    """Of a colour to the page, by WCAG 2."""
+
+    def luminance(colour: str) -> float:
+        parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        red, green, blue = (each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted(luminance(PALETTE[each][mode]) for each in (name, "paper"))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_all_that_is_drawn_of_the_runs_has_contrast(tmp_path: Path) -> None:
+    write_comparison(made(TALLY, TALLY), str(tmp_path / "out"))  # raw: with the unsure
+    found = set()
+    for svg in re.findall(r"<svg class=.*?</svg>", read(tmp_path / "out")):
+        for each in ElementTree.fromstring(svg).iter():
+            fill, stroke = (
+                (each.get(name) or "").removeprefix("var(--").removesuffix(")") for name in ("fill", "stroke")
+            )
+            ground = fill in ("", "none", "paper", "card") and stroke in ("", "rule")  # with the lines of axes
+            if ground or each.tag.endswith("g"):
+                continue
+            found.add((fill, stroke))
+            seen = 4.5 if each.tag.endswith("text") else 3.0
+            assert all(contrast(stroke or fill, mode) >= seen for mode in (0, 1)), (each.tag, fill, stroke)
+    assert {("unsure", "ink"), ("unsure", "quiet"), ("paper", "ink")} <= found
+
+
+def test_no_line_of_an_axis_crosses_the_name_of_a_class(tmp_path: Path) -> None:
+    write_comparison(made(), str(tmp_path / "out"))
+    for name in ("shares", "differences"):
+        shown = drawn(tmp_path / "out", name)
+        lines = [i for i, each in enumerate(shown) if each.tag.endswith("line") and each.get("x2") == "0"]
+        grounds = [i for i, each in enumerate(shown) if each.get("fill") == "#ffffff" and len(each.attrib) == 2]
+        assert len(grounds) == len(LABELS.classes)
+        assert lines
+        assert max(lines) < min(grounds)
 
 
 def test_without_a_time_line_there_is_no_figure_of_it(tmp_path: Path) -> None:

@@ -12,9 +12,22 @@ import pytest
 from made_tally import LABELLED, TALLY, class_tally, covered, number, part_tally
 from PIL import Image
 
-from hashtag_photos.report.charts import NARROW, PALETTE, WIDE, Figure, Table, cut, draw, fitted, lines, quoted
+from hashtag_photos.report.charts import (
+    NARROW,
+    PALETTE,
+    WIDE,
+    Figure,
+    Table,
+    cut,
+    draw,
+    fitted,
+    length,
+    lines,
+    quoted,
+)
 from hashtag_photos.report.figures import figures
 from hashtag_photos.report.marks import ticks
+from hashtag_photos.report.phrases import ranges
 from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.tally import EngagementOf, GroupTally, Tally
 from hashtag_photos.stages.timeline import BinTally, Timeline, TimeTally
@@ -42,7 +55,7 @@ BARE = replace(
     languages=(),
     largest=(),
     engagement=replace(TALLY.engagement, classes=(), total=0),
-    coverage=replace(TALLY.coverage, reasons=(), attachments=0, had=0),
+    coverage=replace(TALLY.coverage, reasons=(), days=(), attachments=0, had=0),
     robustness=None,
 )
 
@@ -142,8 +155,10 @@ def test_alone_a_figure_has_its_title_caption_and_colours(drawn: dict[str, Figur
     for text in (figure.title, figure.caption):
         assert " ".join(text.split()) in said
     assert "var(" not in figure.svg
+    assert PALETTE["paper"][0] not in figure.svg
     assert "#ffffff" in figure.svg
     image = Image.open(io.BytesIO(figure.png))
+    assert [round(each) for each in image.info["dpi"]] == [200, 200]
     root = ElementTree.fromstring(figure.svg)
     assert image.size[0] == 2 * int(root.get("width", 0))
     assert image.getpixel((0, 0)) == (255, 255, 255)
@@ -190,7 +205,7 @@ def test_shares_are_told_by_unit_and_kind(drawn: dict[str, Figure]) -> None:
 
 def test_titles_of_shares_are_true_in_odd_cases() -> None:
     def title(*shares: tuple[str, float], **facts: Any) -> str:
-        numbers = tuple(number("raw", "share", label, share, of=3, **facts) for label, share in shares)
+        numbers = tuple(number("raw", "share", label, share, **{"of": 3} | facts) for label, share in shares)
         return only(replace(BARE, numbers=numbers), "shares").title.replace("\N{NO-BREAK SPACE}", " ")
 
     one = title(("friendly", 0.0), ("neither", 0.0), ("unsure", 1.0))
@@ -200,12 +215,25 @@ def test_titles_of_shares_are_true_in_odd_cases() -> None:
     assert "99.8 % show “Friendly” and 0.2 % show" in title(("friendly", 0.998), ("neither", 0.002))
     assert "over 99.9 % show “Friendly” and under 0.1 %" in title(("friendly", 0.99999), ("neither", 0.00001))
     assert "100 % show “Friendly”," in title(("friendly", 1 - 1e-12), ("neither", 0.0))
+    single = {"of": 1}
+    assert title(("friendly", 1.0), **single) == (
+        "The 1 distinct picture shows “Friendly”, as the classifier labels it."
+    )
+    assert title(("unsure", 1.0), **single).startswith("The 1 distinct picture is too close to call,")
 
 
 def test_what_was_counted_has_no_interval() -> None:
     numbers = (number("corrected", "share", "friendly", 0.4, low=0.4, high=0.4, method=CENSUS),)
     figure = only(replace(BARE, numbers=numbers), "shares")
     assert figure.title.endswith("as people labelled them.")
+    assert "filled, corrected: as people labelled; hollow" in figure.caption
+    assert "estimated" not in figure.caption
+    assert "What has no interval was counted: people labelled all of it." in figure.caption
+    estimated = (*numbers, number("corrected", "share", "friendly", 0.5, unit="engagement"))
+    both = only(replace(BARE, numbers=estimated), "shares").caption
+    assert "as people would label, estimated from hand labels of a random sample" in both
+    assert "What has no interval was counted" in both
+    assert "counted: people" not in only(LABELLED, "shares").caption
     assert figure.table.rows[0][-1] == "counted"
     assert "40\N{NO-BREAK SPACE}%" in words(figure.wide)
 
@@ -255,12 +283,57 @@ def test_largest_pictures_are_numbered_where_they_were_first_seen() -> None:
     tally = replace(BARE, timeline=timeline("day", days(3), [row] * 3), largest=tuple(map(group, seen)))
     figure = only(tally, "time")
     assert "Picture 1, first seen on 23 April 2014, 12:30: 3 images in 2 posts, “Friendly”" in tips(figure)
+    together = "Pictures 4–12, first seen from 24 April 2014, 23:59 to 24 April 2014, 23:59"
+    assert together in tips(figure)
     for svg in (figure.wide, figure.narrow):
-        assert [each for each in words(svg) if each.isdigit() and len(each) < 3 and each != "0"][:10] == [
-            *map(str, [1, *range(4, 13)])
-        ]
+        assert [each for each, _ in numbered(svg)] == ["1", "4–12"]
     assert [row[-1] for row in figure.table.rows] == ["–", "1", "4, 5, 6, 7, 8, 9, 10, 11, 12"]
     assert "2 of 12 have no such time within the figure." in figure.caption
+
+
+def numbered(svg: str) -> list[tuple[str, float]]:
+    """The numbers of first appearances in an <svg> and where their middles are, in pixels from the left."""
+    found = [each for each in elements(svg) if each.get("font-size") == "11px" and each.get("text-anchor") == "middle"]
+    at = [float(re.findall(r"[-\d.]+", each.get("transform", ""))[0]) for each in found]
+    return list(zip(["".join(each.itertext()) for each in found], at, strict=True))
+
+
+@pytest.mark.parametrize("minutes", [1, 17, 60, 170, 400])
+def test_numbers_of_pictures_do_not_run_into_each_other(minutes: int) -> None:
+    first = datetime(2014, 4, 22, 1, tzinfo=UTC)
+    seen = [f"{first + timedelta(minutes=minutes * (7 * i % 12)):%Y-%m-%dT%H:%M:%SZ}" for i in range(12)]
+    groups = (
+        GroupTally(picture="a" * 64, images=3, posts=2, photos=3, first_seen=each, label="friendly") for each in seen
+    )
+    tally = replace(BARE, timeline=timeline("day", days(4), [{"friendly": 1.0}] * 4), largest=tuple(groups))
+    figure = only(tally, "time")
+    for svg, width in ((figure.wide, WIDE), (figure.narrow, NARROW)):
+        found = numbered(svg)
+        there = [int(each) for text, _ in found for part in text.split(", ") for each in part.split("–")]
+        assert set(there) <= set(range(1, 13))
+        ends = [(at - length(text, 11) / 2 - 3, at + length(text, 11) / 2 + 3) for text, at in found]
+        assert all(b[0] >= a[1] for a, b in pairwise(ends))
+        assert ends[0][0] > -46
+        assert ends[-1][1] <= width - 46
+        if minutes in (1, 400):  # within two pixels, and 19 or more from each other
+            assert len(found) == {1: 1, 400: 12}[minutes]
+
+
+def test_numbers_in_order() -> None:
+    assert ranges([7, 1, 3, 2, 8]) == "1–3, 7, 8"
+    assert (ranges([]), ranges([5])) == ("", "5")
+
+
+def test_the_year_stands_where_time_begins_and_where_it_changes() -> None:
+    starts = [f"{datetime(2013, 12, 31, tzinfo=UTC) + timedelta(hours=12 * i):%Y-%m-%dT%H:%M:%SZ}" for i in range(5)]
+    assert [text for _, text in ticks(starts, "12 hours", 624)] == [
+        "00:00\n31 Dec\n2013",
+        "12:00",
+        "00:00\n1 Jan\n2014",
+        "12:00",
+        "00:00\n2 Jan",
+    ]
+    assert [text for _, text in ticks(starts[::2], "day", 624)] == ["31 Dec\n2013", "1 Jan\n2014", "2 Jan"]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +357,7 @@ def test_dates_have_room_and_are_there(unit: str, step: timedelta, count: int) -
     starts = [first + step * i for i in range(count + 1)]
     line = timeline(unit, starts, [{"friendly": 0.6, "neither": 0.4}] * count)
     for inner in (284, 624):
-        found = ticks(line.bins, unit, inner)
+        found = ticks([each.start for each in line.bins], unit, inner)
         assert "\n" in found[0][1] or unit == "year"
         assert all((b[0] - a[0]) * inner / count >= 30 for a, b in pairwise(found))
     if count == 7:
@@ -308,6 +381,17 @@ def test_parts_are_compared_where_there_are_enough_pictures() -> None:
     assert [row[0] for row in figure.table.rows[::2]] == ["en", "de", "fr", "(not stated)"]
     assert any("fr, “Neither”: 100.0" in each and "1 of 1 image" in each for each in tips(figure))
     assert figures(replace(BARE, languages=languages[:2])) == ()
+
+
+def test_names_that_begin_alike_stay_apart() -> None:
+    names = ("mastodon:mastodon.social", "mastodon:mastodon.online", f"jsonl:{'x' * 60}.jsonl", "csv:posts.csv")
+    sources = tuple(part_tally(name, label, 60) for name in names for label in ("friendly", "neither"))
+    figure = only(replace(BARE, sources=sources), "sources")
+    assert {*names[:2], names[3]} <= set(words(figure.wide))
+    assert any(re.fullmatch(r"jsonl:x+…x+\.?", each) or each.startswith("jsonl:") for each in words(figure.wide))
+    narrow = {each for each in words(figure.narrow) if "mastodon" in each}
+    assert len(narrow) == 2
+    assert {each[-7:] for each in narrow} == {".social", ".online"}
 
 
 def test_more_parts_than_can_be_drawn_are_counted() -> None:
@@ -349,6 +433,17 @@ def test_engagement_is_medians() -> None:
     assert "same median" in only(engagement(3.0, 3.0), "engagement").title
     assert only(engagement(None, 0.0), "engagement").title.endswith("a median of 0 likes, reposts and replies.")
     assert figures(engagement(None, None)) == ()
+    assert only(engagement(1.0), "engagement").title.endswith("drew a median of 1 like, repost or reply.")
+
+    def single(*medians: float) -> str:
+        tally = engagement(*medians)
+        rows = tuple(replace(each, posts=1) for each in tally.engagement.classes)
+        return only(replace(tally, engagement=replace(tally.engagement, classes=rows)), "engagement").title
+
+    assert single(3.0) == "The one post that shows “Friendly” drew 3 likes, reposts and replies."
+    assert single(1.0, 0.0) == (
+        "The one post that shows “Friendly” drew 1 like, repost or reply, the one that shows “Neither” 0."
+    )
 
 
 def test_reasons_are_counted_and_the_rest_is_one() -> None:
@@ -369,13 +464,55 @@ def test_what_is_missing_over_time(drawn: dict[str, Figure]) -> None:
     figure = drawn["coverage-days"]
     assert figure.title == "95 of 1,350 attachments with a time are missing, most of them on 22 April 2014 (80 of 900)."
     assert figure.table.rows[1] == ("23 April 2014", "0", "0", "–")
-    assert "24 April 2014: 5 of 440 attachments missing" in tips(figure)
-    assert "Not in it: 50 attachments" in figure.caption
-    whole = replace(
-        LABELLED.timeline, bins=tuple(replace(each, had=each.attachments) for each in LABELLED.timeline.bins)
+    assert "24 April 2014: 15 of 450 attachments missing" in tips(figure)
+    assert "Not in it: 50 attachments of posts without a time or outside these times (5 missing)." in figure.caption
+
+
+def by_day(*days: tuple[str, int, int], line: Timeline = NO_TIME) -> Tally:
+    """A tally of these attachments, and how many of them were had, by day."""
+    whole = {"attachments": sum(each for _, each, _ in days), "had": sum(had for *_, had in days)}
+    coverage = replace(BARE.coverage, days=tuple(covered(*each) for each in days), **whole)
+    return replace(BARE, coverage=coverage, timeline=line)
+
+
+def test_titles_of_what_is_missing_are_true_of_one_of_all_and_of_none() -> None:
+    def title(*days: tuple[str, int, int]) -> str:
+        return only(by_day(*days), "coverage-days").title
+
+    a, b, c = "2014-04-22", "2014-04-25", "2014-04-30"
+    assert title((a, 9, 9), (b, 1, 1)) == "None of 10 attachments with a time is missing."
+    assert title((a, 9, 8), (b, 1, 1)) == "1 of 10 attachments with a time is missing, on 22 April 2014 (1 of 9)."
+    assert title((a, 9, 7), (b, 1, 1)).endswith("with a time are missing, all of them on 22 April 2014 (2 of 9).")
+    assert title((a, 9, 8), (b, 1, 0)) == "2 of 10 attachments with a time are missing."
+    assert title((a, 9, 7), (b, 9, 8), (c, 2, 1)).endswith("are missing; the most on 22 April 2014, 2 of 9.")
+
+
+def test_what_is_missing_is_by_day_where_these_are_not_too_many() -> None:
+    def rows(last: str, line: Timeline) -> tuple[tuple[str, ...], ...]:
+        return only(by_day(("2014-04-22", 90, 85), (last, 90, 85), line=line), "coverage-days").table.rows
+
+    few = timeline("week", days(1), [{}])
+    assert len(rows("2014-06-20", few)) == 60
+    assert rows("2014-04-24", few)[1:] == (
+        ("23 April 2014", "0", "0", "–"),
+        ("24 April 2014", "5", "90", "5.6\N{NO-BREAK SPACE}%"),
     )
-    complete = only(replace(BARE, timeline=replace(whole, rows=())), "coverage-days")
-    assert complete.title == "None of 1,350 attachments with a time is missing."
+    hours = [datetime(2014, 4, 22, hour, tzinfo=UTC) for hour in (12, 13, 14)]
+    assert [row[0] for row in rows("2014-06-21", timeline("hour", hours, [{}, {}]))] == [
+        "22 April 2014, 12:00",
+        "22 April 2014, 13:00",
+    ]
+    assert figures(by_day(("2014-04-22", 90, 85))) == ()
+
+
+def test_what_is_missing_outside_the_bins_is_not_said_to_be_there() -> None:
+    line = timeline("day", days(2), [{}, {}])
+    whole = replace(line, bins=tuple(replace(each, had=each.attachments) for each in line.bins))
+    figure = only(
+        by_day(("2009-01-01", 1, 0), ("2014-04-22", 90, 90), ("2014-04-23", 90, 90), line=whole), "coverage-days"
+    )
+    assert figure.title == "1 of 181 attachments with a time is missing."
+    assert "Not in it: 1 attachment of posts without a time or outside these times (1 missing)." in figure.caption
 
 
 def test_people_against_the_classifier(drawn: dict[str, Figure]) -> None:
@@ -386,7 +523,7 @@ def test_people_against_the_classifier(drawn: dict[str, Figure]) -> None:
     assert "97\N{NO-BREAK SPACE}% sure" in curve.title
     assert "81\N{NO-BREAK SPACE}% of the pictures" in curve.title
     assert "16.1 points off" in curve.title
-    assert "too sure of itself" in curve.caption
+    assert curve.caption.endswith("It rests on 298 pictures. Fitted temperature: 2.50.")
 
 
 def test_other_wordings(drawn: dict[str, Figure]) -> None:
@@ -450,8 +587,10 @@ def test_text_is_cut_to_what_fits() -> None:
     assert quoted("Friendly") == "“Friendly”"
     assert quoted("שלום") == "\N{FIRST STRONG ISOLATE}“שלום”\N{POP DIRECTIONAL ISOLATE}"
     assert fitted("short", 60) == "short"
-    assert fitted("W" * 99, 60).endswith("W…")
-    assert len(fitted("W" * 99, 60)) < 7
+    assert re.fullmatch("W+…W+", fitted("W" * 99, 60))
+    assert length(fitted("W" * 99, 60)) <= 60
+    assert fitted("the first and the last", 60) == "the fi…last"
+    assert fitted("W" * 99, 1) == "…"
     text = "a sentence of a few words, and " + "W" * 90
     broken = lines(text, 12, 200)
     assert "".join(broken).replace(" ", "") == text.replace(" ", "")
@@ -500,12 +639,75 @@ def test_classes_can_be_told_apart_by_everybody_and_in_grey(mode: int) -> None:
     assert min(b - a for a, b in pairwise(grey)) > 7.5
 
 
+def contrast(a: Any, b: Any) -> float:
+    """Of two colours as shares of red, green and blue (WCAG 2.2)."""
+
+    def luminance(rgb: Any) -> float:
+        return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+    darker, lighter = sorted((luminance(a), luminance(b)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def rgb(name: str, mode: int) -> Any:
+    return np.array([int(PALETTE[name][mode][i : i + 2], 16) for i in (1, 3, 5)]) / 255
+
+
 @pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize(("text", "ground"), [("ink", "paper"), ("quiet", "paper"), ("ink", "card"), ("quiet", "card")])
 def test_text_has_enough_contrast(mode: int, text: str, ground: str) -> None:
-    def luminance(name: str) -> float:
-        rgb = np.array([int(PALETTE[name][mode][i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+    assert contrast(rgb(text, mode), rgb(ground, mode)) >= 4.5  # 1.4.3
 
-    darker, lighter = sorted((luminance(text), luminance(ground)))
-    assert (lighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
+
+def painted(element: ElementTree.Element, what: str, mode: int) -> Any:
+    """The colour in which the fill or the stroke of an element is seen on paper; None if it has none."""
+    value = element.get(what, "none")
+    opaque = float(element.get("opacity", "1")) * float(element.get(f"{what}-opacity", "1"))
+    if not value.startswith("var(") or not opaque:
+        return None
+    return opaque * rgb(value.removeprefix("var(--").removesuffix(")"), mode) + (1 - opaque) * rgb("paper", mode)
+
+
+def is_ground(element: ElementTree.Element, name: str) -> bool:
+    """Paper, lines of a grid, and what is told beside it too: the ground of gaps by no bar, shades by numbers."""
+    look = (element.get("fill", "none"), element.get("stroke", "none"))
+    grounds = [("var(--paper)", "none"), ("none", "var(--rule)"), ("transparent", "var(--rule)")]
+    return name == "confusion" or look in (*grounds, *([("var(--rule)", "none")] if name == "time" else []))
+
+
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_drawn_has_enough_contrast_or_an_outline_that_has(
+    drawn: dict[str, Figure], name: str, mode: int
+) -> None:
+    paper = rgb("paper", mode)
+    least = 9.9
+    for each in elements(drawn[name].wide):
+        colours = [found for what in ("fill", "stroke") if (found := painted(each, what, mode)) is not None]
+        if each.tag == "text":
+            assert contrast(painted(each, "fill", mode), paper) >= 4.5
+        elif colours and not is_ground(each, name):
+            least = min(least, max(contrast(colour, paper) for colour in colours))
+    assert least >= 3  # 1.4.11
+
+
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+def test_numbers_can_be_read_on_the_darkest_shade(drawn: dict[str, Figure], mode: int) -> None:
+    certain = replace(LABELLED, agreement=sure_of_all())
+    figure = only(certain, "confusion")
+    shades = [painted(each, "fill", mode) for each in elements(figure.wide) if each.get("fill") == "var(--c0)"]
+    numbers = [
+        painted(each, "fill", mode)
+        for each in elements(figure.wide)
+        if each.tag == "text" and re.match(r"\d", "".join(each.itertext()))
+    ]
+    assert len(numbers) == 2 * len(shades)
+    assert min(contrast(number, shade) for number in numbers for shade in shades) >= 4.5
+
+
+def sure_of_all() -> Any:
+    """Of the labelled tally, a classifier that says what people say."""
+    own = LABELLED.agreement
+    assert own
+    assert own.model
+    return replace(own, model=replace(own.model, counts={each: {each: 9} for each in own.model.counts}))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from conftest import picture
-from made_pictures import LABELS, Made, Seen, elements, make_run, page, sha256, tally_of
+from made_pictures import LABELS, Made, Seen, elements, gallery, make_run, page, sha256, tally_of, wall
 from PIL import Image
 
 from hashtag_photos.records import PhotoStatus
-from hashtag_photos.report.gallery import MEMBERS, OF_EACH, Gallery, gallery
+from hashtag_photos.report.gallery import MEMBERS, OF_EACH, Gallery
 from hashtag_photos.report.pictures import Shown, counted_pictures
 from hashtag_photos.run import Run
 
@@ -56,7 +56,7 @@ def test_of_each_class_the_most_typical_and_the_most_doubtful_first(tmp_path: Pa
     friendly, force, unsure = of(run).classes
     typical = sorted(images, key=lambda each: -each.chances[0])
     assert names(friendly.typical) == [each.sha256 for each in typical[:OF_EACH]]
-    assert names(friendly.doubtful) == [each.sha256 for each in reversed(typical)][:OF_EACH]
+    assert names(friendly.doubtful) == [each.sha256 for each in reversed(typical[OF_EACH:])], "and none twice"
     assert (friendly.label, friendly.title, friendly.pictures) == ("friendly", "Friendly", 9)
     assert (force.label, force.pictures) == ("force", 1)  # and no class without pictures
     assert (unsure.label, unsure.typical, names(unsure.doubtful)) == ("unsure", (), [made(21, 0.45).sha256])
@@ -64,6 +64,18 @@ def test_of_each_class_the_most_typical_and_the_most_doubtful_first(tmp_path: Pa
     assert first.margin == pytest.approx(0.87 - 0.13 * 0.75)
     assert [title for title, _ in first.probabilities] == ["Friendly", "Force", "Neither"]
     assert [share for _, share in first.probabilities] == pytest.approx([0.87, 0.0975, 0.0325])
+
+
+def test_a_class_without_any_doubtful_picture_is_said_to_have_none(tmp_path: Path) -> None:
+    def doubtful(name: str, *friendly: float) -> tuple[bool, bool]:
+        images = [made(number, share) for number, share in enumerate(friendly)]
+        found, html = of_and_page(make_run(tmp_path / name, *images))
+        return found.classes[0].clear, "the next class is nearest; none is near another class" in html
+
+    near, far = 0.71, 0.72  # the next class has three quarters of the rest
+    assert doubtful("clear", *[0.9] * OF_EACH, far) == (True, True)
+    assert doubtful("near", *[0.9] * OF_EACH, far, near) == (False, False)
+    assert doubtful("few", 0.9) == (True, False)  # it stands above already
 
 
 def test_the_most_shared_are_in_the_most_posts_and_in_more_than_one(tmp_path: Path) -> None:
@@ -96,22 +108,39 @@ def test_near_duplicates_are_one_picture_with_all_their_posts(tmp_path: Path) ->
     assert {each.picture for each in group.members} <= {each.sha256 for each in (first, *others)}
     assert (group.members[0].images, group.members[0].posts) == (1, 2)
     assert group.members[0].first_seen == "2014-04-22T17:30:00Z"  # of this image alone
-    assert "8 images in 9 posts, first on 2014-04-22; 5 of the images" in html
+    assert '8 images in 9 posts, first on <span class="day">2014-04-22</span>; 5 of the images' in html
     assert "and 6 more" in html
 
 
-def test_groups_have_the_numbers_of_the_tally(tmp_path: Path) -> None:
+def test_pictures_in_the_most_posts_have_the_numbers_of_the_tally(tmp_path: Path) -> None:
     images = []
     for group, size in enumerate((2, 4, 3)):
         centre = made(10 * group, 0.9)
         images += [centre, *(made(10 * group + other, 0.9, of=centre.content) for other in range(1, size))]
-    run = make_run(tmp_path / "run", *images)
+    same_file = made(90, 0.9, seen=[Seen(number=number) for number in range(90, 100)])
+    one_post = [made(80, 0.9, seen=[Seen(number=80)]), made(81, 0.9, of=picture(color(80)), seen=[Seen(number=80)])]
+    run = make_run(tmp_path / "run", *images, same_file, *one_post)
     tally = tally_of(run)
     found = gallery(run, tally, LABELS)
     assert [(each.number, each.whole.picture) for each in found.largest] == [
         (number, each.picture) for number, each in enumerate(tally.largest, 1)
     ]
-    assert [each.whole.images for each in found.largest] == [4, 3, 2]
+    assert [(each.whole.images, each.whole.posts, len(each.members)) for each in found.largest] == [
+        (1, 10, 1),
+        (4, 4, 4),
+        (3, 3, 3),
+        (2, 2, 2),
+    ]
+    html = page(tally, found)
+    assert "These are in the most posts." in html
+    assert '<span class="aside">in 10 posts, first on <span class="day">2014-04-22</span></span>' in html
+    assert '<span class="aside">4 images in 4 posts, first on <span class="day">2014-04-22</span></span>' in html
+
+
+def test_without_near_duplicates_pictures_can_be_in_many_posts(tmp_path: Path) -> None:
+    _, html = of_and_page(make_run(tmp_path / "run", made(1, 0.9, seen=[Seen(number=1), Seen(number=2)]), made(3, 0.9)))
+    assert "This one is in the most posts." in html
+    assert "No near-duplicates were found: 2 images, 2 distinct pictures." in html
 
 
 def test_a_picture_links_to_its_first_posts(tmp_path: Path) -> None:
@@ -132,6 +161,13 @@ def test_a_picture_links_to_its_first_posts(tmp_path: Path) -> None:
     assert shown.more == 1
     assert 'href="http://second.example:8080/@bob/3?a=1&amp;b=2" rel="noopener noreferrer"' in html
     assert "by <bdi>bob</bdi> on <bdi>second.example</bdi>" in html
+    read = [facts["aria-label"] for tag, facts in elements(html) if tag == "a" and "aria-label" in facts]
+    assert read == [
+        "post 1: 2014-04-22 on first.example",
+        "post 2: 2014-04-22 on second.example",
+        "post 3: 2014-04-23 on third.example",
+    ] * (len(read) // 3), "heard without what stands around them"
+    assert read
 
 
 def test_what_is_no_plain_address_is_no_link(tmp_path: Path) -> None:
@@ -149,6 +185,7 @@ def test_what_is_no_plain_address_is_no_link(tmp_path: Path) -> None:
         "http://[::1",
         "//evil.example/1",
         "https://",
+        "https://turned.example/\u202eegami",
     ]
     images = [made(number, 0.9, seen=[Seen(number=number, url=url)]) for number, url in enumerate(urls)]
     run = make_run(tmp_path / "run", *images)
@@ -162,6 +199,42 @@ def test_what_is_no_plain_address_is_no_link(tmp_path: Path) -> None:
     html = page(tally, gallery(run, tally, LABELS))
     assert "2014-04-22 (without an address)" in html
     assert not [facts for tag, facts in elements(html) if tag == "a" and not facts["href"].startswith("#")]
+
+
+def test_a_picture_from_a_folder_is_named_by_its_file(tmp_path: Path) -> None:
+    def seen(number: int, attachment: str, **facts: object) -> list[Seen]:
+        return [Seen(number=number, attachment=attachment, **{"url": None, "hours": None} | facts)]
+
+    run = make_run(
+        tmp_path / "run",
+        made(0, 0.9, seen=seen(0, "file:///home/me/Bilder%20%C3%BC/hug%20%3Cb%3E%E2%80%AE.jpg")),
+        made(1, 0.8, seen=seen(1, "file:///home/me/b.jpg", hours=1, alt="A hug")),
+        made(2, 0.7, seen=seen(2, "file:///home/me/c.jpg", url="https://social.example/2")),
+    )
+    found, html = of_and_page(run)
+    assert [(each.alt, each.links[0].file) for each in found.classes[0].typical] == [
+        ("File hug <b>.jpg", "hug <b>.jpg"),
+        ("A hug", "b.jpg"),
+        (f"Picture {found.classes[0].typical[2].picture[:12]}", None),
+    ]
+    shown = " ".join(re.sub(r"\s+", " ", html).split())
+    assert "<p>In 1 post: <bdi>hug &lt;b&gt;.jpg</bdi></p>" in shown
+    assert "<p>In 1 post: <bdi>b.jpg</bdi>, 2014-04-22</p>" in shown
+    assert "/home/me" not in html
+    _, html = of_and_page(run, authors=False)
+    assert ".jpg" not in html  # a name of a file may be that of a person
+
+
+def test_nothing_from_outside_turns_the_words_after_it(tmp_path: Path) -> None:
+    turning = "a\u202eb\u2069c\u200fd\u061ce\u2067\u200d"
+    seen = [Seen(number=0, author=turning, alt=turning, attachment="file:///x/\u202e.jpg")]
+    labels = replace(LABELS, classes=tuple(replace(each, title=f"{turning} {each.name}") for each in LABELS.classes))
+    run = make_run(tmp_path / "run", made(0, 0.9, seen=seen), keep_authors=True, labels=labels)
+    tally = replace(tally_of(run), run=turning)
+    html = page(tally, gallery(run, tally, labels), wall(run, tally, labels), labels=labels)
+    assert "by <bdi>abcde\u200d</bdi>" in html
+    assert "<bdi>abcde\u200d friendly</bdi>" in html
+    assert not set("\u202e\u2067\u200f\u061c\u2069") & set(html)
 
 
 def test_authors_names_are_shown_where_the_run_keeps_them(tmp_path: Path) -> None:
@@ -201,8 +274,13 @@ def test_a_picture_is_described_as_by_the_first_post_that_does(tmp_path: Path) -
     assert (described.alt, described.described) == ("A line of police", True)
     assert (plain.alt, plain.described) == (f"Picture {plain.picture[:12]}", False)
     assert (len(long.alt), long.alt[-1]) == (300, "…")
-    (image,) = [facts for tag, facts in elements(html) if facts.get("alt") == "A line of police"][:1]
-    assert image["src"] == described.data
+    found = elements(html)
+    first = next(at for at, (_, facts) in enumerate(found) if facts.get("alt") == "A line of police")
+    (_, box), (_, blurred), (_, sharp) = found[first - 1 : first + 2]
+    assert (blurred["src"], sharp["src"]) == (described.blurred, described.data)
+    assert ("hidden" in blurred, "hidden" in sharp) == (False, True), "also where no style is"
+    assert box["aria-label"] == "Show the picture: A line of police"
+    assert blurred["aria-hidden"] == sharp["aria-hidden"] == "true", "it is read out once"
 
 
 def test_an_alternative_text_is_that_of_the_picture_s_own_place_in_a_post(tmp_path: Path) -> None:
@@ -229,6 +307,7 @@ def test_thumbnails_are_small_upright_and_say_nothing_else(tmp_path: Path) -> No
     (friendly,) = of(run).classes
     turned, white = friendly.typical
     image = opened(turned.data)
+    assert opened(turned.blurred).size == (3, 6)  # nobody is known by so few pixels
     assert (turned.width, turned.height) == image.size == (140, 280)
     assert image.getpixel((70, 40))[1] < 60  # red above
     assert image.getpixel((70, 240))[1] > 200
@@ -249,7 +328,7 @@ def test_files_that_are_gone_or_damaged_are_told(tmp_path: Path) -> None:
     assert [each.data is not None for each in found.classes[0].typical] == [True, False, False]
     assert (found.files, found.unreadable) == (3, 2)
     assert "2 of 3 pictures that belong here can’t be shown" in html
-    assert html.count("Its file is gone or damaged.") == 4  # two among the typical, and again among the doubtful
+    assert html.count("Its file is gone or damaged.") == 2
 
 
 def test_without_pictures_what_there_is_to_say_of_them_stays(tmp_path: Path) -> None:
@@ -281,7 +360,14 @@ def test_it_is_the_same_each_time(tmp_path: Path) -> None:
 
 def test_what_posts_and_authors_say_is_inert(tmp_path: Path) -> None:
     words = HOSTILE.replace("\u0000", "")
-    seen = [Seen(number=0, author=words, alt=words, url=f"https://social.example/{words.replace(' ', '')}")]
+    seen = [
+        Seen(
+            number=0,
+            author=words,
+            alt=words,
+            url=f"https://social.example/{words.replace(' ', '')}".replace("\u202e", ""),
+        )
+    ]
     labels = replace(LABELS, classes=tuple(replace(each, title=f"{words} {each.name}") for each in LABELS.classes))
     run = make_run(tmp_path / "run", made(0, 0.9, seen=seen), keep_authors=True, labels=labels)
     tally = tally_of(run)

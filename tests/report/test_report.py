@@ -87,11 +87,11 @@ def test_every_number_stands_beside_its_denominator() -> None:
         "1,500 posts, 300 of them without attachments and 400 reposts of others.",
         "Of 1,400 attachments, 1,300 could be had (92.9 %)",
         "1,201 distinct images, 1 of which is not classified",
-        "3 lines of the sources could not be read",
-        "2 posts stand in the source more than once",
+        "3 lines of the sources are left out: not to be read as a post, or a known post with other contents",
+        "Posts that came more than once are counted once, which leaves out 2 repeats.",
         "The posts are not all there (#dike on x.example: it was asked for 1,500 posts, and there are more).",
         "small.example 80 120 66.7 % big.example 20 1,200 1.7 %",
-        "Of 3 hosts, these miss any attachments: coverage.csv has all.",
+        "Of 3 hosts, these miss any attachments. coverage.csv has all.",
         "7 of 1,500 posts state no time that can be used, 5 of them an impossible or uncertain one.",
         "Which pictures are made of words is a guess of the same model: it takes 180 of the 1,200 images for pictures "
         "of words (“Screenshot or text”, “Poster”, “Meme”).",
@@ -191,6 +191,24 @@ def test_nothing_from_outside_is_markup_and_nothing_runs_or_loads() -> None:
         assert attributes.get("href", "#").startswith("#")
 
 
+TURNING = "\u202ed\u2066e\u200f\u061c\u00ad"
+
+
+def test_no_name_turns_or_hides_the_words_after_it() -> None:
+    family = "👩\u200d👧 می\u200cخواهم שלום"
+    turning = replace(
+        TALLY,
+        run=TURNING + family,
+        classes=tuple(replace(each, title=TURNING + each.title) for each in TALLY.classes),
+        coverage=replace(TALLY.coverage, hosts=(covered(f"{TURNING}.example", 9, 0),)),
+        sources=tuple(replace(each, value=TURNING + each.value) for each in TALLY.sources),
+    )
+    html = page(turning, figures=figures(turning), headline=headline(turning, LABELS))
+    assert not set(unescape(html)) & set(TURNING) - set("de")
+    assert f"de{family}" in html
+    assert '<span class="named c1">“deConflict and force”</span>' in html
+
+
 def test_the_policy_allows_the_page_its_own_style_and_script_and_nothing_else() -> None:
     html = page()
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', html)
@@ -213,6 +231,29 @@ def test_a_page_that_is_shared_says_what_it_was_made_without() -> None:
     whole = plain(page())
     assert "was made without" not in whole
     assert "Show all pictures" in whole
+
+
+@pytest.mark.parametrize("without", ["pictures", "authors"])
+def test_a_page_that_is_shared_speaks_of_no_file_beside_it(without: str) -> None:
+    html = page(LABELLED, **{without: False})
+    assert not re.search(r"[\w-]+\.(?:csv|json|md)\b", text(html))
+    assert 'href="#files"' not in html
+    assert "Files" not in text(html)
+    assert 'href="#files"' in page(LABELLED)
+
+
+def test_without_authors_no_host_is_named(made: Run) -> None:
+    shown = page(LABELLED, authors=False)
+    assert "Attachments are missing on 2 of 3 hosts, which are not named here." in plain(shown)
+    assert all(each.value not in shown for each in TALLY.coverage.hosts)
+    assert "small.example" in page(LABELLED, pictures=False)
+    tally = summarize(made)
+    hosts = {each.value for each in tally.coverage.hosts}
+    assert len(hosts) > 1
+    shared = Path(write_report(made, tally, authors=False))
+    assert shared.name == "report-to-share.html"
+    assert not any(host in shared.read_text() for host in hosts)
+    shared.unlink()
 
 
 def nothing() -> Tally:
@@ -265,6 +306,7 @@ def test_a_run_without_any_picture_has_a_page_too(capsys: pytest.CaptureFixture[
     empty = nothing()
     assert plain(headline(empty, LABELS).sentence) in plain(page(empty))
     assert "Which hosts miss most" not in text(page(empty))
+    assert 'id="when"' not in page(empty)
     for robustness in (empty.robustness, (), None):
         classes = tuple(replace(each, sensitive_to_prompts=None) for each in empty.classes)
         none = replace(empty, classes=classes, robustness=robustness, check=None)
@@ -278,8 +320,8 @@ def test_a_run_without_any_picture_has_a_page_too(capsys: pytest.CaptureFixture[
 def test_what_can_not_be_drawn_over_time_is_said() -> None:
     assert "No post states a time, so nothing can be said of when." in plain(page(nothing_dated()))
     one = replace(TALLY, timeline=replace(TALLY.timeline, bins=TALLY.timeline.bins[:1], rows=()))
-    assert "are too few, or too near each other, to be drawn over time." in plain(page(one, figures=figures(one)))
-    assert "drawn over time" not in plain(page(figures=figures(TALLY)))
+    assert "are of the same 15 minutes or have no picture that was classified" in plain(page(one, figures=figures(one)))
+    assert "to draw over time" not in plain(page(figures=figures(TALLY)))
 
 
 def nothing_dated() -> Tally:
@@ -299,7 +341,35 @@ def test_of_many_hosts_those_that_miss_most_are_shown_and_how_many_there_are() -
 
 
 def test_one_host_is_said_to_have_all() -> None:
-    assert "All attachments are on this host." in with_coverage(hosts=(covered("a.example", 1400, 1300),))
+    assert "There is no other host. coverage.csv has all." in with_coverage(hosts=(covered("a.example", 1400, 1300),))
+
+
+def test_what_has_no_host_is_not_told_as_one() -> None:
+    nowhere = (covered("(a local file)", 500, 400), covered("(no host)", 9, 0))
+    assert "Which hosts miss most" not in with_coverage(hosts=nowhere)
+    shown = with_coverage(hosts=(covered("a.example", 1400, 1300), *nowhere))
+    assert "a.example 100 1,400 7.1 % There is no other host." in shown
+    assert "(no host)" not in shown
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"posts_without_attachments": 0}, "1,500 posts, 400 of them reposts of others. Of 1,400 attachments"),
+        ({"posts_without_attachments": 0, "posts_reposting": 0}, "1,500 posts. Of 1,400 attachments"),
+        ({"posts_without_attachments": 0, "posts_reposting": 1}, "1,500 posts, 1 of them a repost of others. Of"),
+        ({"posts_without_attachments": 1500, "posts_reposting": 0}, "1,500 posts, all without attachments. "),
+        ({"posts": 1, "posts_without_attachments": 1, "posts_reposting": 0}, "1 post, without attachments. "),
+        ({"posts_without_time": 1500}, "No post states a time that can be used, 5 of them an impossible or"),
+        ({"posts_without_time": 1500, "posts_with_wrong_time": 0}, "No post states a time that can be used. "),
+        ({"posts": 1, "posts_without_time": 1, "posts_with_wrong_time": 0}, "No post states a time that can be used."),
+        ({"posts_without_time": 0, "posts_with_wrong_time": 0}, "(rejected.csv lists them). "),
+    ],
+)
+def test_all_none_and_one_of_the_posts_are_said_as_such(counts: dict[str, int], said: str) -> None:
+    shown = plain(page(replace(TALLY, coverage=replace(TALLY.coverage, **counts)))).partition("What could be had ")[2]
+    assert said in shown
+    assert not re.search(r"\b0 of|\b1 of 1 |\.\.", shown.partition("Which hosts")[0])
 
 
 def test_the_terminal_names_the_hosts_that_miss_most(capsys: pytest.CaptureFixture[str]) -> None:
@@ -634,7 +704,7 @@ def test_the_terminal_says_how_to_know_more_where_nothing_is_labelled(capsys: py
     )
     assert re.search(r"│ friendly \* +│ +240 │.*│ +230 │ +240 │", shown)
     assert "┃ raw share ┃" in shown
-    assert "┃ raw share, ┃" in shown
+    assert re.search(r"│ x +│ friendly +│ +140 │ +23\.3 % │", shown.replace("\xa0", " "))
     assert "corrected" not in shown
     refused = replace(
         REVIEWED, labelled=3, refused={"pictures": "too few: hashtag-photos review RUN --sample"}, notes=()
@@ -648,7 +718,8 @@ def test_the_terminal_says_how_to_know_more_where_nothing_is_labelled(capsys: py
 def test_the_tables_fit_eighty_columns(
     tally: Tally, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    show(replace(tally, sources=()))
+    long = "mastodon:a-server-with-a-very-long-name-of-its-own.example"
+    show(replace(tally, sources=(*tally.sources, *(replace(each, value=long) for each in tally.sources))))
     rows = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "│┃├└"]
     assert rows
     assert all(len(row) <= 80 for row in rows)
@@ -674,36 +745,48 @@ def files_of(page: str) -> dict[str, tuple[int, bytes]]:
 
 def test_figures_and_methods_stand_beside_the_page_and_again_nothing_is_written(made: Run) -> None:
     tally = summarize(made)
-    page = write_report(made, tally, pictures=False)
+    page = write_report(made, tally)
     files = files_of(page)
     named = {f"figures/{each.name}.{ending}" for each in figures(tally) for ending in ("svg", "png")}
     assert {name for name in files if name.startswith("figures/")} == named
     assert len(named) >= 12
     listed = {name for name, _ in re.findall(r"<dt><code>([^<]+?)(/?)</code></dt>", Path(page).read_text())}
     assert listed == {name.partition("/")[0] for name in files} - {"report.html"}
-    assert write_report(made, summarize(made), pictures=False) == page
+    assert write_report(made, summarize(made)) == page
     assert files_of(page) == files
 
 
 def test_a_figure_that_there_is_no_more_is_removed_and_nothing_else(made: Run) -> None:
     tally = summarize(made)
-    figures_folder = Path(write_report(made, tally, pictures=False)).parent / "figures"
+    figures_folder = Path(write_report(made, tally)).parent / "figures"
     (figures_folder / "mine.svg").write_text("a figure of somebody else's")
     (figures_folder / "confusion.svg").write_text("of labels that were taken back since")
     assert (figures_folder / "robustness.png").exists()
-    write_report(made, replace(tally, robustness=None), pictures=False)
+    write_report(made, replace(tally, robustness=None))
     left = {path.name for path in figures_folder.iterdir()}
     assert "mine.svg" in left
     assert not left & {"confusion.svg", "robustness.svg", "robustness.png"}
     (figures_folder / "mine.svg").unlink()
 
 
-def test_the_command_makes_a_page_to_hand_on(made: Run) -> None:
-    page = Path(made.location) / "report/report.html"
+def test_the_command_makes_a_page_to_hand_on_beside_the_whole_one(made: Run) -> None:
+    folder = Path(made.location) / "report"
     assert command("report", made.location).returncode == 0
-    assert "data:image/jpeg" in page.read_text()
-    assert "someone" in page.read_text()
+    before = files_of(str(folder / "report.html"))
+    whole = (folder / "report.html").read_text()
+    assert "data:image/jpeg" in whole
+    assert "someone" in whole
     done = command("report", made.location, "--no-pictures", "--no-authors")
     assert done.returncode == 0, done.stderr
-    assert "data:image/jpeg" not in page.read_text()
-    assert "someone" not in page.read_text()
+    (told,) = re.findall("^report .*$", done.stdout, re.MULTILINE)
+    assert "report-to-share.html  (without pictures and authors; hand on this file alone: the tables beside" in told
+    shared = (folder / "report-to-share.html").read_text()
+    assert "data:image/jpeg" not in shared
+    assert "someone" not in shared
+    assert {
+        name: file for name, file in files_of(str(folder / "report.html")).items() if name != "report-to-share.html"
+    } == before
+    done = command("report", made.location)
+    assert "report.html  (beside it methods.md" in done.stdout
+    assert (folder / "report-to-share.html").read_text() == shared
+    (folder / "report-to-share.html").unlink()

@@ -1,6 +1,7 @@
 import base64
 import io
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import picture
-from made_pictures import LABELS, MODEL_KEY, Made, Seen, elements, make_run, page, sha256, tally_of
+from made_pictures import LABELS, MODEL_KEY, Made, Seen, elements, gallery, make_run, page, sha256, tally_of, wall
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from playwright.sync_api import Page as Tab
 
 from hashtag_photos.report import wall as module
-from hashtag_photos.report.gallery import gallery
+from hashtag_photos.report.charts import looks
 from hashtag_photos.report.pictures import counted_pictures
-from hashtag_photos.report.wall import LARGEST, arranged, wall
+from hashtag_photos.report.wall import LARGEST, arranged
 from hashtag_photos.run import Run
 from hashtag_photos.stages.group import groups_path
 from hashtag_photos.tables import GROUPS
@@ -270,8 +271,10 @@ def test_a_tile_is_blurred_until_it_is_asked_for(tab: Tab) -> None:
     tab.keyboard.press("Space")
     assert hole.evaluate_all("all => all.map(each => ['x', 'y'].map(key => each.getAttribute(key)))") == [["2", "1"]]
     assert tile.get_attribute("aria-label").endswith(", shown")
+    assert tab.locator("#status").inner_text() == "Picture 9 is shown"
     assert tab.locator(".wall-large use").get_attribute("href") == "#wall-sharp"
     tab.keyboard.press("Enter")
+    assert tab.locator("#status").inner_text() == "Picture 9 is blurred again"
     assert hole.count() == 0
     assert tab.locator(".wall-large use").get_attribute("href") == "#wall-blurred"
     tile.click()
@@ -282,15 +285,15 @@ def test_a_tile_is_blurred_until_it_is_asked_for(tab: Tab) -> None:
 
 def test_the_switch_shows_all_and_takes_it_back(tab: Tab) -> None:
     clip = "getComputedStyle(document.querySelector('.wall-sharp')).clipPath"
-    photo = "getComputedStyle(document.querySelector('.picture img')).filter"
+    sharp, blurred = (tab.locator(f".picture .{name}").first for name in ("sharp", "blurred"))
     tile = tab.locator(".tile").nth(3)
     tile.focus()
-    assert (tab.evaluate(clip) != "none", tab.evaluate(photo) != "none") == (True, True)
+    assert (tab.evaluate(clip) != "none", sharp.is_visible(), blurred.is_visible()) == (True, False, True)
     tab.locator("#reveal-all").check()
-    assert (tab.evaluate(clip), tab.evaluate(photo)) == ("none", "none")
+    assert (tab.evaluate(clip), sharp.is_visible(), blurred.is_visible()) == ("none", True, False)
     assert tile.get_attribute("aria-label").endswith(", shown")
     tab.locator("#reveal-all").uncheck()
-    assert (tab.evaluate(clip) != "none", tab.evaluate(photo) != "none") == (True, True)
+    assert (tab.evaluate(clip) != "none", sharp.is_visible(), blurred.is_visible()) == (True, False, True)
     assert tile.get_attribute("aria-label").endswith(", blurred")
 
 
@@ -302,7 +305,7 @@ def test_what_a_tile_is_stands_beside_it(tab: Tab) -> None:
     said = " ".join(tab.locator(".wall-what").inner_text().split())
     assert said == (
         "Friendly: “number 5” Friendly 90.0 %, Force 6.0 %, Neither 4.0 % "
-        "· in 1 post, first post of 2014-04-22 on social.example"
+        "· in 1 post, first 2014-04-22 on social.example"
     )
     assert tab.locator(".wall-what a").get_attribute("href") == "https://social.example/5"
     hostile = next(at for at, words in enumerate(places) if HOSTILE in words)
@@ -338,6 +341,54 @@ def test_without_script_the_list_says_what_the_tiles_are(browser: Browser, made_
     tab.locator("#reveal-all").check()
     assert tab.locator(".wall-sharp").evaluate("each => getComputedStyle(each).clipPath") == "none"
     context.close()
+
+
+def test_without_style_no_picture_is_sharp_and_no_mark_is_large(browser: Browser, made_page: Path) -> None:
+    """As in a browser's view for reading, or in a mail."""
+    bare = made_page.with_name("bare.html")
+    bare.write_text(re.sub(r"<style>.*?</style>", "", made_page.read_text(), flags=re.DOTALL))
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(bare.as_uri())
+    assert tab.locator(".picture .sharp").count() == tab.locator(".picture .blurred").count() > 5
+    assert not any(each.is_visible() for each in tab.locator(".picture .sharp").all())
+    assert tab.locator(".picture .blurred").first.is_visible()
+    assert max(each["width"] for mark in tab.locator(".mark").all() if (each := mark.bounding_box())) < 20
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 1440])
+def test_five_images_of_a_picture_have_room_beside_each_other(browser: Browser, tmp_path: Path, width: int) -> None:
+    first = made(0)
+    run = make_run(tmp_path / "run", first, *(replace(made(number), of=first.content) for number in range(1, 7)))
+    path = tmp_path / "page.html"
+    path.write_text(page(tally_of(run), gallery(run, tally_of(run))))
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    tab = context.new_page()
+    tab.goto(path.as_uri())
+    strip = tab.locator(".groups .pictures")
+    assert strip.locator("li").count() == 5
+    assert strip.evaluate("each => each.scrollWidth - each.clientWidth") == 0
+    context.close()
+
+
+def test_classes_beyond_the_colours_share_a_look_and_are_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", *map(made, range(6)))
+    tally = tally_of(run)
+    more = [replace(tally.classes[2], label=f"more{number}", title=f"More {number}", pictures=0) for number in range(4)]
+    by_label = {each.label: each for each in tally.classes}
+    classes = (by_label["neither"], *more, by_label["friendly"], by_label["force"], by_label["unsure"])
+    tally = replace(tally, classes=(*classes[:6], replace(more[0], label="late", pictures=1), *classes[6:]))
+    html = page(tally, gallery(run, tally), wall(run, tally))
+    tiles = [
+        facts["class"] for tag, facts in elements(html) if tag == "g" and facts.get("class", "").startswith("tile")
+    ]
+    assert sorted(tiles) == ["tile c5"] * 3 + ["tile other"] * 3
+    assert "Other classes, which each tile names: <bdi>More 0</bdi>, \n<bdi>Force</bdi></li>" in html
+    assert {facts["href"] for tag, facts in elements(html) if tag == "use"} >= {"#mark-c5", "#mark-other"}
+    drawn = looks(tally.classes)
+    assert drawn["force"] == drawn["late"]
+    assert len(set(drawn.values())) == 6 + 1 + 1, "in figures, too: six, one for all others, and the unsure"
 
 
 def test_printed_no_picture_is_there(tab: Tab) -> None:

@@ -16,10 +16,11 @@ from made_tally import LABELLED, LABELS, TALLY
 from hashtag_photos.errors import RunConflictError, RunError, UsageError
 from hashtag_photos.estimate import Estimate, difference_between, ratio_between, wilson
 from hashtag_photos.labels import LabelSet, asked
-from hashtag_photos.records import Attachment, Incomplete, Photo, PhotoStatus, Post
+from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.compare import Comparison, Shared, Side, apart_in_words, compare, compared, names_of
+from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.numbers import Number
 from hashtag_photos.stages.score import decide
 from hashtag_photos.stages.tally import Tally
@@ -38,6 +39,7 @@ def made(
     model_key: str = "tiny-0",
     weights: str = "w",
     hours: int | None = 1,
+    start: datetime = START,
     missing: int = 0,
 ) -> Run:
     """A run's tables without any image: a post an hour with one picture each, so many of each class.
@@ -48,7 +50,7 @@ def made(
     posts, photos = [], []
     for number, _ in enumerate([*classes, *[""] * missing]):
         ok = number < len(classes)
-        time = START + timedelta(hours=hours * number) if hours is not None else None
+        time = start + timedelta(hours=hours * number) if hours is not None else None
         at = {"source": "x", "url": f"https://x.example/{number}.jpg"}
         posts.append(
             Post(source="x", id=f"{pictures}{number}", created_at=time, attachments=(Attachment(url=at["url"]),))
@@ -148,6 +150,36 @@ def test_over_time_both_have_the_same_bins(two: tuple[Run, Run]) -> None:
     last = rows[-1]  # b goes on when a has ended: a gap is no share of 0
     assert (last["a_posts_total"], last["a_share"], last["a_low_95"]) == ("0", "", "")
     assert last["b_share"]
+
+
+@pytest.mark.parametrize(
+    ("days", "hours", "by"),
+    [
+        (0, 1, "12 hours"),
+        (4, 1, "12 hours"),  # one after the other
+        (-90, 24, "month"),  # the short one within the long one
+        (365 * 12, 1, ""),
+        (-365 * 12, 1, ""),
+        (90, 24, ""),
+    ],
+)
+def test_runs_so_far_apart_that_neither_s_course_is_seen_have_no_time_line(
+    tmp_path: Path, days: int, hours: int, by: str
+) -> None:
+    one = made(tmp_path / "a", {FRIENDLY: 80}, pictures="a")
+    later = START + timedelta(days=days)
+    other = made(tmp_path / "b", {FRIENDLY: 180}, pictures="b", start=later, hours=hours)
+    found = compare(one, other)
+    assert found.unit == by
+    assert bool(found.moments) == bool(by)
+    why = [each for each in found.left_out if each.startswith("over time")]
+    if by:
+        assert why == []
+    else:
+        assert len(why) == 1
+        assert f"a (from 2014-04-22) and b (from {later:%Y-%m}" in why[0]
+        assert "too little of how the shares went" in why[0]
+        assert list(csv.DictReader(io.StringIO(found.timeline_csv()))) == []
 
 
 def test_without_times_there_is_no_time_line_and_that_is_said(tmp_path: Path) -> None:
@@ -277,12 +309,57 @@ def test_samples_of_one_seed_are_not_independent() -> None:
     assert "same seed" not in notes("t")
 
 
-def test_an_incomplete_collection_is_told() -> None:
-    stopped = (Incomplete(source="mastodon.example", reason="it broke off"),)
-    tally = replace(TALLY, coverage=replace(TALLY.coverage, incomplete=stopped))
-    assert (
-        "the collection of b is incomplete: mastodon.example: it broke off" in beside(side("a"), side("b", tally)).notes
-    )
+def test_of_what_was_counted_no_sample_and_no_interval_is_claimed() -> None:
+    def notes(a: Tally, b: Tally, seed: str) -> str:
+        sides = side("a", a, seed="s"), side("b", b, seed=seed)
+        return " ".join(compared(*sides, Shared(images=7, posts=0), None).notes)
+
+    assert "random sample of its own" in notes(LABELLED, LABELLED, "t")
+    for one, other in ((counted(), counted()), (counted(), LABELLED), (LABELLED, counted())):
+        assert "random sample of its own" not in notes(one, other, "t")
+        assert "same seed" not in notes(one, other, "s")
+        assert "too wide" in notes(one, other, "t")  # of the raw ones
+
+
+def counted(**shares: float) -> Tally:
+    """A tally of a run in which all pictures were labelled by hand; `shares` of some of the classes."""
+
+    def of(number: Number) -> Number:
+        if (number.kind, number.measure) != ("corrected", "share") or number.value is None:
+            return number
+        value = shares.get(number.label, number.value)
+        return replace(number, method=CENSUS, value=value, low=value, high=value)
+
+    return replace(LABELLED, numbers=tuple(map(of, LABELLED.numbers)))
+
+
+def test_both_shares_and_their_difference_have_the_same_digits() -> None:
+    def narrow(number: Number) -> Number:
+        if (number.kind, number.measure) != ("corrected", "share"):
+            return number
+        return replace(number, value=0.29, low=0.284, high=0.297)
+
+    other = replace(LABELLED, numbers=tuple(map(narrow, LABELLED.numbers)))
+    found = beside(side("a", counted(friendly=0.275)), side("b", other)).of("corrected", "pictures")[0]
+    assert found.digits == 1
+    assert "In a, 27.5 % of" in found.sentence
+    assert "in b 29.0 % (95 % interval 28.4 to 29.7 %)" in found.sentence
+    assert "1.5 points (95 % interval 0.9 to 2.2) more" in found.sentence
+
+
+def test_a_unit_that_one_run_alone_has_is_told() -> None:
+    silent = replace(TALLY, numbers=tuple(each for each in TALLY.numbers if each.unit != "engagement"))
+    told = "shares of engagement: in b, no post with pictures states any likes, reposts or replies of its own"
+    assert told in beside(side("a"), side("b", silent)).left_out
+    assert not any("engagement" in each for each in beside(side("a", silent), side("b", silent)).left_out)
+    assert not any("engagement" in each for each in beside(side("a"), side("b")).left_out)
+
+
+def test_a_run_without_pictures_is_said_to_have_none() -> None:
+    one, empty = side("a", LABELLED), side("b", replace(TALLY, images=0, pictures=0, numbers=()))
+    for pair in ((one, empty), (empty, one)):
+        with pytest.raises(RunConflictError, match=r"can be compared: no picture of b was classified$"):
+            beside(*pair)
 
 
 @pytest.mark.parametrize(
@@ -332,14 +409,14 @@ def of(count: int, total: int) -> Estimate:
 )
 def test_words_say_what_the_interval_does(a: Estimate, b: Estimate, words: str) -> None:
     by = ratio_between(b, a) if a.value else None
-    assert apart_in_words(difference_between(b, a), by) == words
+    assert apart_in_words(difference_between(b, a), by, digits=0) == words
 
 
 def test_what_was_counted_has_no_interval() -> None:
     exact = Estimate(value=0.25, low=0.25, high=0.25), Estimate(value=0.2, low=0.2, high=0.2)
     apart, by = difference_between(*exact), ratio_between(*exact)
-    assert apart_in_words(apart, by, interval=False) == "5 points more, 1.2 times the share"
-    assert apart_in_words(difference_between(exact[0], exact[0]), interval=False) == "the same share"
+    assert apart_in_words(apart, by, digits=0, interval=False) == "5 points more, 1.2 times the share"
+    assert apart_in_words(difference_between(exact[0], exact[0]), digits=0, interval=False) == "the same share"
 
 
 def test_the_same_comparison_twice_is_the_same(two: tuple[Run, Run], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tally -> the report: report.html, its figures as SVG and PNG, and methods.md.
+"""Tally -> the report: report.html, its figures as SVG and PNG, and methods.md; or a page of its own to hand on.
 
 The page is one file that needs no network and no server. Nothing in any of the files depends on when or where they were
 made.
@@ -13,7 +13,7 @@ from hashtag_photos.errors import RunError
 from hashtag_photos.labels import KINDS, UNSURE, LabelSet, find_labels, label_set_from_facts
 from hashtag_photos.report.page import REASONS, interval, open_labels, render
 from hashtag_photos.run import Run
-from hashtag_photos.stages.coverage import most_missing
+from hashtag_photos.stages.coverage import LOCAL_FILE, NO_HOST, most_missing
 from hashtag_photos.stages.numbers import BOUND, CORRECTED, DIFFERENCE, RATIO, RAW, SHARE, Number
 from hashtag_photos.stages.score import ALL
 from hashtag_photos.stages.summarize import report_folder
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REASONS", "interval", "open_labels", "page_of", "write_report"]
 
+PAGE, TO_SHARE = "report.html", "report-to-share.html"
 FIGURES = "figures"  # the folder of the report's figures as files
 MOST_MISSING = 10  # hosts, where they are too many to be shown all
 
@@ -67,12 +68,14 @@ _FILES = (
 def write_report(run: Run, tally: Tally, *, pictures: bool = True, authors: bool = True) -> str:
     """Write report.html, figures/ and methods.md for a tally of this run; the path of the page.
 
-    A file that would be the same is left alone. Without `pictures` none is shown; without `authors` the page names
-    nobody and links to no post. Raises RunError where the run has no such tally.
+    Without `pictures` or without `authors`, report-to-share.html is written instead, and nothing else: it is to be
+    handed on by itself. Without `pictures` it shows none; without `authors` it names nobody and no host, quotes no post
+    and links to none. A file that would be the same is left alone. Raises RunError where the run has no such tally.
     """
     from hashtag_photos.report.figures import figures
     from hashtag_photos.report.gallery import gallery
     from hashtag_photos.report.methods import methods
+    from hashtag_photos.report.pictures import counted_pictures
     from hashtag_photos.report.prose import headline
     from hashtag_photos.report.wall import wall
 
@@ -85,19 +88,25 @@ def write_report(run: Run, tally: Tally, *, pictures: bool = True, authors: bool
     folder = report_folder(run, tally.model_key, tally.labels_key)
     drawn = figures(tally)
     told = methods(run, tally, labels)
+    with counted_pictures(run, tally, labels) as known:
+        some = gallery(run, tally, known, pictures=pictures, authors=authors) if tally.images else None
+        all_of_them = wall(run, tally, known, authors=authors) if pictures and tally.images else None
     page = page_of(
         tally,
         labels,
         headline=headline(tally, labels),
         figures=drawn,
         methods=told,
-        gallery=gallery(run, tally, labels, pictures=pictures, authors=authors) if tally.images else None,
-        wall=wall(run, tally, labels, authors=authors) if pictures and tally.images else None,
+        gallery=some,
+        wall=all_of_them,
         pictures=pictures,
         authors=authors,
     )
     with run.writing():
-        run.storage.update(f"{folder}/report.html", page.encode())
+        if not (pictures and authors):
+            run.storage.update(f"{folder}/{TO_SHARE}", page.encode())
+            return f"{run.location.rstrip('/')}/{folder}/{TO_SHARE}"
+        run.storage.update(f"{folder}/{PAGE}", page.encode())
         run.storage.update(f"{folder}/methods.md", told.encode())
         for each in drawn:
             run.storage.update(f"{folder}/{FIGURES}/{each.name}.svg", each.svg.encode())
@@ -105,7 +114,7 @@ def write_report(run: Run, tally: Tally, *, pictures: bool = True, authors: bool
         for name in {name for names in _SECTIONS.values() for name in names} - {each.name for each in drawn}:
             for ending in ("svg", "png"):  # of an earlier tally, which had more to show
                 run.storage.remove(f"{folder}/{FIGURES}/{name}.{ending}")
-    return f"{run.location.rstrip('/')}/{folder}/report.html"
+    return f"{run.location.rstrip('/')}/{folder}/{PAGE}"
 
 
 def page_of(
@@ -122,6 +131,8 @@ def page_of(
 ) -> str:
     """The page as HTML, from its parts. Figures are numbered in the order in which they stand there."""
     named = {each.name: each for each in figures}
+    hosts = [each for each in tally.coverage.hosts if each.value not in (LOCAL_FILE, NO_HOST)]
+    files = _FILES if pictures and authors else ()  # a page to hand on stands alone
     sections = {section: tuple(named[name] for name in names if name in named) for section, names in _SECTIONS.items()}
     order = [each.name for section in sections.values() for each in section]
     return render(
@@ -134,7 +145,7 @@ def page_of(
         quotable=_quotable(tally),
         sections=sections,
         numbered={name: number for number, name in enumerate(order, 1)},
-        contents=_contents(tally, sections, gallery, wall),
+        contents=_contents(tally, sections, gallery, wall, files),
         methods=methods,
         gallery=gallery,
         wall=wall,
@@ -146,15 +157,20 @@ def page_of(
         compared=next((each.images_total for each in tally.robustness or () if _compares(tally, each.kind)), 0),
         hosts_missing=[
             (each.value, f"{each.not_had:,}", f"{each.attachments:,}", percent(each.not_had / each.attachments))
-            for each in most_missing(tally.coverage.hosts, MOST_MISSING)
+            for each in most_missing(hosts, MOST_MISSING)
         ],
-        hosts_with_gaps=sum(each.not_had > 0 for each in tally.coverage.hosts),
-        files=_FILES,
+        hosts_with_gaps=sum(each.not_had > 0 for each in hosts),
+        hosts=len(hosts),
+        files=files,
     )
 
 
 def _contents(
-    tally: Tally, sections: Mapping[str, Sequence[Figure]], gallery: Gallery | None, wall: Wall | None
+    tally: Tally,
+    sections: Mapping[str, Sequence[Figure]],
+    gallery: Gallery | None,
+    wall: Wall | None,
+    files: Sequence[tuple[str, str]],
 ) -> list[tuple[str, str]]:
     """The sections that the page has, by the id of their headings."""
     some = bool(tally.images)
@@ -169,7 +185,7 @@ def _contents(
         (some, "wording", "What it hangs on"),
         (True, "coverage", "What could be had"),
         (True, "method", "Method"),
-        (True, "files", "Files"),
+        (files, "files", "Files"),
     )
     return [(id, name) for has, id, name in there if has]
 

@@ -42,6 +42,7 @@ PALETTE = {
 }
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 _UNSURE_SHAPE = "M-0.9,-0.9L0.9,-0.9L-0.9,0.9L0.9,0.9Z"  # an hourglass
+_OTHER_SHAPE = "M0,-1A1,1,0,0,1,0,1A1,1,0,0,1,0,-1ZM0,-0.5A0.5,0.5,0,0,0,0,0.5A0.5,0.5,0,0,0,0,-0.5Z"  # a ring
 _COLOURS = len(_SHAPES)
 
 
@@ -53,6 +54,7 @@ INK, QUIET, RULE, PAPER, MISSING = map(_light, ("ink", "quiet", "rule", "paper",
 _FONT = "Liberation Sans"  # which the converter has with it, so that no text is measured otherwise elsewhere
 _ALONE = "Liberation Sans, Arial, Helvetica, sans-serif"
 _MARGIN = 24  # of a figure that stands alone
+_DPI = 200  # so that a PNG is 18.5 cm wide in print, and its text of 12 pixels has 8.6 points
 _SVG = "http://www.w3.org/2000/svg"
 _KEPT = (
     *"xydr",
@@ -111,7 +113,7 @@ class Figure:
     seen, `caption` how to read it, and `table` has all its numbers.
 
     `wide` and `narrow` are <svg> elements for the page, 680 and 340 pixels wide, hidden from screen readers, which have
-    the table; `svg` and `png` (of twice the size) stand alone, with title and caption.
+    the table; `svg` and `png` (of twice the size, in print 200 dots an inch) stand alone, with title and caption.
     """
 
     name: str
@@ -145,14 +147,16 @@ def draw(*, name: str, title: str, caption: str, spec: Callable[[int], Mapping[s
 
 
 def colour(place: int) -> str:
-    """The colour of the class at this place; further ones begin anew."""
-    return _light(f"c{place % _COLOURS}")
+    """The colour of the class at this place; those that there are no more for share one."""
+    return _light(f"c{place}" if place < _COLOURS else "quiet")
 
 
 def looks(classes: Sequence[ClassTally]) -> dict[str, tuple[str, str]]:
-    """Colour and Vega shape of each class by its label, in the order of the classes without the unsure."""
+    """Colour and Vega shape of each class by its label, in the order of the classes without the unsure; further ones
+    share one look."""
     decided = [each.label for each in classes if each.label != UNSURE]
-    found = {label: (colour(place), _SHAPES[place % _COLOURS]) for place, label in enumerate(decided)}
+    shapes = dict(enumerate(_SHAPES))
+    found = {label: (colour(place), shapes.get(place, _OTHER_SHAPE)) for place, label in enumerate(decided)}
     return found | {UNSURE: (_light("unsure"), _UNSURE_SHAPE)}
 
 
@@ -173,42 +177,21 @@ def quoted(text: str, longest: int = 40) -> str:
 
 
 def fitted(text: str, width: float) -> str:
-    """A text of FONT_SIZE that is cut where it is wider than so many pixels, as far as that can be told without a font.
+    """A text of FONT_SIZE that lacks its middle where it is wider than so many pixels: names differ at their ends.
 
     (Vega's `limit` cuts between the halves of a letter beyond 16 bits, and fails.)
     """
-    if _length(text, FONT_SIZE) <= width:
+    if length(text) <= width:
         return text
-    while text and _length(f"{text}…", FONT_SIZE) > width:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
+    shorter = (
+        f"{text[: (kept + 1) // 2].rstrip()}…{text[len(text) - kept // 2 :].lstrip()}"
+        for kept in range(len(text) - 1, 0, -1)
+    )
+    return next((each for each in shorter if length(each) <= width), "…")
 
 
-def lines(text: str, size: float, width: float) -> list[str]:
-    """A text in lines that fit into a width, in pixels, as far as the widths of letters can be told without a font."""
-    found, line = [], ""
-    for word in _words(text, size, width):
-        if line and _length(f"{line} {word}", size) > width:
-            found.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    return [*found, line]
-
-
-def _words(text: str, size: float, width: float) -> Iterator[str]:
-    """The words of a text, those that don't fit into a line in pieces."""
-    for word in text.split(" "):
-        piece = ""
-        for letter in word:
-            if piece and _length(piece + letter, size) > width:
-                yield piece
-                piece = ""
-            piece += letter
-        yield piece
-
-
-def _length(text: str, size: float) -> float:
+def length(text: str, size: float = FONT_SIZE) -> float:
+    """How many pixels a text needs, as far as the widths of letters can be told without a font."""
     return size * sum(
         1.0
         if unicodedata.east_asian_width(each) in "WF"
@@ -221,6 +204,30 @@ def _length(text: str, size: float) -> float:
         else 0.57
         for each in text
     )
+
+
+def lines(text: str, size: float, width: float) -> list[str]:
+    """A text in lines that fit into a width, in pixels, as far as `length` can tell."""
+    found, line = [], ""
+    for word in _words(text, size, width):
+        if line and length(f"{line} {word}", size) > width:
+            found.append(line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    return [*found, line]
+
+
+def _words(text: str, size: float, width: float) -> Iterator[str]:
+    """The words of a text, those that don't fit into a line in pieces."""
+    for word in text.split(" "):
+        piece = ""
+        for letter in word:
+            if piece and length(piece + letter, size) > width:
+                yield piece
+                piece = ""
+            piece += letter
+        yield piece
 
 
 def _drawn(spec: Mapping[str, Any], width: int) -> ElementTree.Element:
@@ -296,7 +303,7 @@ def _standing_alone(svg: ElementTree.Element, title: str, caption: str) -> str:
         _text(root, line, top - 4, {"font-size": f"{FONT_SIZE}", "fill": QUIET})
     top += _MARGIN
     root.attrib |= {"viewBox": f"0 0 {width} {top:g}", "width": f"{width}", "height": f"{top:g}"}
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+    return ElementTree.tostring(root, encoding="unicode").replace(f'fill="{PAPER}"', 'fill="#ffffff"') + "\n"
 
 
 def _text(root: ElementTree.Element, line: str, y: float, attributes: Mapping[str, str]) -> None:
@@ -309,5 +316,5 @@ def _png(svg: str) -> bytes:
 
     drawn = io.BytesIO(vl_convert.svg_to_png(svg, scale=2))
     smaller = io.BytesIO()  # by two thirds: without transparency, and compressed
-    Image.open(drawn).convert("RGB").save(smaller, "PNG")
+    Image.open(drawn).convert("RGB").save(smaller, "PNG", dpi=(_DPI, _DPI))
     return smaller.getvalue()

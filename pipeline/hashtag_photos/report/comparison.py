@@ -1,32 +1,66 @@
 """A comparison of two runs -> a folder: the page, its figures, and the numbers as CSV.
 
-In the figures the first run has full circles and full lines, the second hollow diamonds and dashed ones; colours are
-those of the classes, as in each run's own report.
+In the figures the first run has full marks, and over time a line in a band; the second has hollow marks. Colours and
+shapes are those of the classes, as in each run's own report.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from hashtag_photos.errors import UsageError
 from hashtag_photos.labels import UNSURE
 from hashtag_photos.models import slug
-from hashtag_photos.report.charts import INK, PAPER, PERCENT_AXIS, QUIET, RULE, Figure, Table, cut, draw, looks, quoted
+from hashtag_photos.report.charts import INK, LONGEST, PAPER, QUIET, RULE, Figure, Table, cut, draw, looks, quoted
+from hashtag_photos.report.marks import (
+    AXIS,
+    OUTLINE,
+    PANEL,
+    Block,
+    Dot,
+    Place,
+    Spec,
+    band,
+    dates,
+    dotted,
+    head,
+    mark,
+    share_axis,
+    stacked,
+    upward,
+    within,
+)
 from hashtag_photos.report.page import interval, points, render
+from hashtag_photos.report.phrases import (
+    INTERVAL,
+    about,
+    bin_column,
+    bin_in_words,
+    bins_in_words,
+    ends,
+    in_words,
+    listed,
+    one_bin,
+    sentences,
+    verb,
+)
+from hashtag_photos.report.prose import without_paths
 from hashtag_photos.run import Run
-from hashtag_photos.stages.compare import Comparison, Difference, Moment, apart_in_words, names_of
-from hashtag_photos.stages.numbers import CORRECTED, RAW, Number, percents
+from hashtag_photos.stages.compare import Comparison, Difference, apart_in_words, names_of
+from hashtag_photos.stages.correct import CENSUS
+from hashtag_photos.stages.coverage import Coverage
+from hashtag_photos.stages.numbers import CORRECTED, RAW, Number
 from hashtag_photos.stages.tally import Tally
+from hashtag_photos.stages.timeline import TimeTally
 from hashtag_photos.stages.units import PICTURES
 from hashtag_photos.storage import Storage
 from hashtag_photos.words import many, percent
 
 _PAGE = "compare.html"
 _FIGURES = ("shares", "differences", "time")
-_LONGEST = 40  # characters of a name in a figure
 _UNITS = {
     "pictures": "distinct pictures",
     "images": "images",
@@ -34,9 +68,8 @@ _UNITS = {
     "posts": "posts with pictures",
     "engagement": "likes, reposts, replies",
 }
-_MARGIN = 16  # pixels beside what is drawn along a scale
-_STEPS, _MOST_LINES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5), 5
-_LETTER = 6.2  # pixels that a letter of a figure takes at most, on average
+_STEPS, _MOST_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5), 5
+_RIGHT = 10  # pixels beside what is drawn over time
 
 
 def default_folder(run_a: Run, run_b: Run) -> str:
@@ -87,15 +120,26 @@ def render_comparison(comparison: Comparison, figures: Sequence[Figure]) -> str:
         kind=best,
         answer=_answer(comparison, comparison.of(best, PICTURES)),
         main=comparison.of(best, PICTURES),
+        rests=_rests(comparison, comparison.of(best, PICTURES)),
+        with_intervals=sum(not each.counted for each in comparison.differences),
         kinds=[kind for kind in (RAW, CORRECTED) if any(each.kind == kind for each in comparison.differences)],
         units_named=_UNITS,
         figures=figures,
         facts=_facts(comparison),
+        notes=list(notes(comparison)),
         share_told=share_told,
         difference_told=difference_told,
         ratio_told=ratio_told,
         sentence=lambda words: f"{words[:1].upper()}{words[1:].rstrip('.')}.",
     )
+
+
+def notes(comparison: Comparison) -> Iterator[str]:
+    """What to be careful of, what the collections lack first, with files and folders told by their names."""
+    for side in (comparison.a, comparison.b):
+        for each in side.tally.coverage.incomplete:
+            yield f"the collection of {side.name} is incomplete: {': '.join(without_paths(each))}"
+    yield from comparison.notes
 
 
 def share_told(share: Number) -> str:
@@ -115,8 +159,10 @@ def ratio_told(of: Difference) -> str:
     """A ratio with its interval for tables; a dash where there is none."""
     if of.ratio is None:
         return "–"
-    ends = "" if of.counted else f" ({of.ratio.low:.2f} to {of.ratio.high:.2f})"
-    return f"{of.ratio.value:.2f}{ends}"
+    if of.counted:
+        return f"{of.ratio.value:.2f}"
+    high = f"to {of.ratio.high:.2f}" if math.isfinite(of.ratio.high) else "and more"
+    return f"{of.ratio.value:.2f} ({of.ratio.low:.2f} {high})"
 
 
 def _best(comparison: Comparison) -> str:
@@ -126,12 +172,13 @@ def _best(comparison: Comparison) -> str:
 def _answer(comparison: Comparison, rows: Sequence[Difference]) -> str:
     """The largest difference that is one, as a sentence without what it rests on."""
     a, b = comparison.a.name, comparison.b.name
+    counted = all(each.counted for each in rows)
     named = [each for each in rows if each.label != UNSURE]
     clear = [each for each in named if each.clear]
     if not clear:
-        return f"No class has a clearly larger share of the pictures in {a} or in {b}."
+        return f"No class has a {'' if counted else 'clearly '}larger share of the pictures in {a} or in {b}."
     most = max(clear, key=lambda each: abs(each.difference.value))
-    apart = apart_in_words(most.difference, interval=not most.counted)
+    apart = apart_in_words(most.difference, digits=most.digits, interval=not most.counted)
     one, other = _both_told(most)
     return (
         f"“{comparison.titles[most.label]}” has {one} of the {most.a.of:,} distinct pictures in {a}, and "
@@ -141,8 +188,24 @@ def _answer(comparison: Comparison, rows: Sequence[Difference]) -> str:
 
 def _both_told(of: Difference) -> tuple[str, str]:
     """Both shares without their intervals, to the same digit."""
-    told = percents(*(value or 0.0 for share in (of.a, of.b) for value in (share.value, share.low, share.high)))
-    return f"{told[0]} %", f"{told[3]} %"
+    return percent(of.a.value, of.digits), percent(of.b.value, of.digits)
+
+
+def _rests(comparison: Comparison, rows: Sequence[Difference]) -> str:
+    """What the shares of these rows, which are of one kind and unit, rest on."""
+    if not rows or rows[0].a.kind == RAW:
+        return "as the model labels pictures; its own errors are not in the intervals"
+    a, b = quoted(comparison.a.name), quoted(comparison.b.name)
+    if rows[0].counted:
+        return "as people labelled the pictures, all of them in both runs, so that there are no intervals"
+    for share, counted, other in ((rows[0].a, a, b), (rows[0].b, b, a)):
+        if share.method == CENSUS:
+            return (
+                f"as people labelled the pictures, all of them in {counted}, where there is no interval, and estimated "
+                f"from hand labels in {other}; the model’s errors are in the intervals"
+            )
+    estimated = "as people would label the pictures, estimated from hand labels in both runs"
+    return f"{estimated}; the model’s errors are in the intervals"
 
 
 def _facts(comparison: Comparison) -> list[tuple[str, str, str]]:
@@ -163,7 +226,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str, str]]:
     return [
         row("Posts", lambda tally: f"{tally.coverage.posts:,}"),
         row("From", lambda tally: ", ".join(dict.fromkeys(each.value for each in tally.sources)) or "–"),
-        row("Collected", lambda tally: "completely" if tally.coverage.collected_completely else "incompletely"),
+        row("Collected", lambda tally: _collected(tally.coverage)),
         row("Attachments had", coverage),
         row("Images classified", lambda tally: f"{tally.images:,}"),
         row("Distinct pictures", lambda tally: f"{tally.pictures:,}"),
@@ -173,208 +236,107 @@ def _facts(comparison: Comparison) -> list[tuple[str, str, str]]:
     ]
 
 
+def _collected(coverage: Coverage) -> str:
+    if coverage.collected_completely:
+        return "completely"
+    return "incompletely" if coverage.incomplete else "not known whether completely"
+
+
 # Figures
 
 
 def _figures(comparison: Comparison) -> Iterator[Figure]:
-    kind = _best(comparison)
-    rows = comparison.of(kind, PICTURES)
+    rows = comparison.of(_best(comparison), PICTURES)
     if rows:
-        yield _shares(comparison, kind, rows)
-        yield _differences(comparison, kind, rows)
+        yield _shares(comparison, rows)
+        yield _differences(comparison, rows)
     if len({each.start for each in comparison.moments}) > 1:
         yield _time(comparison)
 
 
-class _Legend(NamedTuple):
-    """Which run has which mark, in two lines at the head of a figure, as layers and their height."""
-
-    layers: list[dict[str, Any]]
-    height: int
+def _block(comparison: Comparison, label: str, *dots: Dot) -> Block:
+    colour, shape = looks(comparison.a.tally.classes)[label]
+    return Block(title=cut(comparison.titles[label], LONGEST), colour=colour, shape=shape, dots=dots)
 
 
-def _legend(comparison: Comparison) -> _Legend:
-    rows = [
-        {"x": 6, "y": 10 + 20 * place, "text": cut(side.name, _LONGEST), "run": run}
-        for place, (run, side) in enumerate((("a", comparison.a), ("b", comparison.b)))
+def _shares(comparison: Comparison, rows: Sequence[Difference]) -> Figure:
+    a, b = comparison.a.name, comparison.b.name
+
+    def dot(name: str, share: Number, *, filled: bool) -> Dot:
+        told = share_told(share)
+        return Dot(
+            name=cut(name, LONGEST),
+            value=share.value or 0.0,
+            low=share.low,
+            high=share.high or 0.0,
+            said=percent(share.value),
+            bracket=told.partition(" ")[2],
+            tip=f"{quoted(comparison.titles[share.label])} in {quoted(name)}: {told} of {share.of:,}",
+            filled=filled,
+        )
+
+    blocks = [
+        _block(comparison, each.label, dot(a, each.a, filled=True), dot(b, each.b, filled=False)) for each in rows
     ]
-    marks = {
-        "data": {"values": rows},
-        "mark": {"type": "point", "size": 55, "strokeWidth": 1.8, "stroke": INK, "aria": False, "opacity": 1},
-        "encoding": {**_at("x", "y"), "shape": _RUN_SHAPE, "fill": _fill(INK)},
-    }
-    names = {
-        "data": {"values": rows},
-        "mark": {"type": "text", "align": "left", "dx": 12, "baseline": "middle", "aria": False},
-        "encoding": {**_at("x", "y"), "text": {"field": "text"}},
-    }
-    return _Legend([marks, names], 44)
-
-
-_RUN_SHAPE = {"field": "run", "scale": {"domain": ["a", "b"], "range": ["circle", "diamond"]}, "legend": None}
-
-
-def _at(x: str, y: str, **more: Any) -> dict[str, Any]:
-    """Positions that are pixels."""
-    return {
-        "x": {"field": x, "type": "quantitative", "scale": None, "axis": None},
-        "y": {"field": y, "type": "quantitative", "scale": None, "axis": None},
-        **more,
-    }
-
-
-def _fill(colour: str) -> dict[str, Any]:
-    """Full for the first run, hollow for the second."""
-    return {"condition": {"test": "datum.run === 'a'", "value": colour}, "value": PAPER}
-
-
-def _shares(comparison: Comparison, kind: str, rows: Sequence[Difference]) -> Figure:
-    a, b = (quoted(side.name) for side in (comparison.a, comparison.b))
-    highest = max(share.high or 0.0 for each in rows for share in (each.a, each.b))
-    own = looks(comparison.a.tally.classes)
-
-    def spec(width: int) -> dict[str, Any]:
-        step, head = 64, _legend(comparison).height
-        last = min(1.0, highest * 1.02) or 1.0
-
-        def x(value: float) -> float:
-            return _MARGIN + (width - 2 * _MARGIN) * value / last
-
-        marks, texts = [], []
-        for place, each in enumerate(rows):
-            top = head + step * place
-            colour, _ = own[each.label]
-            texts.append({"x": 0, "y": top + 10, "text": cut(comparison.titles[each.label], _LONGEST)})
-            for run, share, y in (("a", each.a, top + 29), ("b", each.b, top + 47)):
-                value, low, high = share.value or 0.0, share.low, share.high or 0.0
-                words = share_told(share)
-                right = width - x(high) > _LETTER * len(words) + 14
-                marks.append(
-                    {
-                        "x": x(value),
-                        "low": x(low),
-                        "high": x(high),
-                        "y": y,
-                        "run": run,
-                        "colour": colour,
-                        "words": words,
-                        "at": max(x(high), x(value) + 6) + 8 if right else min(x(low), x(value) - 6) - 8,
-                        "side": "left" if right else "right",
-                        "told": f"{cut(comparison.titles[each.label], _LONGEST)}: {words} of {share.of:,}",
-                    }
-                )
-        height = head + step * len(rows) + 18
-        return {
-            "width": width,
-            "height": height,
-            "padding": 0,
-            "autosize": {"type": "none"},
-            "layer": [
-                *_scale(0.0, last, x, head, height, " %"),
-                *_legend(comparison).layers,
-                _texts(texts),
-                *_marks(marks),
-                *(_words(marks, side) for side in ("left", "right")),
-            ],
-        }
-
-    told = max(rows, key=lambda each: abs(each.difference.value))
-    raw = "as the model labels them" if kind == RAW else "as people label them, estimated from hand labels"
-    one, other = _both_told(told)
     return draw(
         name="shares",
-        title=f"{quoted(comparison.titles[told.label])}: {one} in {a}, {other} in {b}",
-        caption=(
-            f"Shares of distinct pictures in {a} (full circles) and {b} (hollow diamonds), {raw}. Lines are 95 % "
-            "intervals" + ("; the model’s own errors are not in them." if kind == RAW else ".")
+        title=_shares_title(comparison, rows),
+        caption=sentences(
+            f"Shares of distinct pictures in {quoted(a)} (full marks) and {quoted(b)} (hollow marks), "
+            f"{_rests(comparison, rows)}.",
+            "" if all(each.counted for each in rows) else f"Lines are {INTERVAL}s.",
         ),
-        spec=spec,
+        spec=dotted(blocks, share_axis(blocks), (150, 104), (132, 54)),
         table=Table(
-            columns=("Class", comparison.a.name, comparison.b.name),
+            columns=("Class", a, b),
             rows=tuple((comparison.titles[each.label], share_told(each.a), share_told(each.b)) for each in rows),
         ),
     )
 
 
-def _differences(comparison: Comparison, kind: str, rows: Sequence[Difference]) -> Figure:
-    a, b = (quoted(side.name) for side in (comparison.a, comparison.b))
-    own = looks(comparison.a.tally.classes)
-    first = min(0.0, *(each.difference.low for each in rows))
-    last = max(0.0, *(each.difference.high for each in rows))
-    if first == last:
-        first, last = -0.01, 0.01
+def _shares_title(comparison: Comparison, rows: Sequence[Difference]) -> str:
+    """What has the largest share in each run."""
 
-    def spec(width: int) -> dict[str, Any]:
-        step = 46
+    def most(shares: Sequence[Number], run: str) -> tuple[list[str], str]:
+        highest = max(share.value or 0.0 for share in shares)
+        first = [quoted(comparison.titles[each.label]) for each in shares if (each.value or 0.0) > highest - 1e-9]
+        return first, f"in {quoted(run)} ({about(highest)})"
 
-        def x(value: float) -> float:
-            return _MARGIN + (width - 2 * _MARGIN) * (value - first) / (last - first)
+    first, in_a = most([each.a for each in rows], comparison.a.name)
+    others, in_b = most([each.b for each in rows], comparison.b.name)
+    then = f" and {in_b}" if first == others else f", {listed(others)} {in_b}"
+    return f"{listed(first)} {verb(len(first), 'has', 'each have')} the largest share {in_a}{then}."
 
-        marks, texts = [], []
-        for place, each in enumerate(rows):
-            top, apart = 24 + step * place, each.difference
-            title = cut(comparison.titles[each.label], _LONGEST)
-            words = difference_told(each)
-            fits = _LETTER * (len(title) + len(words)) + 16 < width
-            texts.append({"x": 0, "y": top + 10, "text": title if fits else cut(title, 18)})
-            marks.append(
-                {
-                    "x": x(apart.value),
-                    "low": x(apart.low),
-                    "high": x(apart.high),
-                    "y": top + 28,
-                    "run": "a" if each.clear else "b",
-                    "colour": own[each.label][0],
-                    "told": f"{title}: {words} points",
-                    "at": width,
-                    "words_y": top + 10,
-                    "words": words,
-                }
-            )
-        height = 24 + step * len(rows) + 18
-        zero = {
-            "data": {"values": [{"x": x(0), "y": 20, "y2": height - 18}]},
-            "mark": {"type": "rule", "color": QUIET, "aria": False},
-            "encoding": {**_at("x", "y"), "y2": {"field": "y2"}},
-        }
-        sides: list[dict[str, Any]] = [
-            {"x": x(0) + 6, "y": 8, "text": "more →", "align": "left"},
-            {"x": x(0) - 6, "y": 8, "text": "← less", "align": "right"},
-        ]
-        return {
-            "width": width,
-            "height": height,
-            "padding": 0,
-            "autosize": {"type": "none"},
-            "layer": [
-                *_scale(first, last, x, 20, height, ""),
-                zero,
-                *(_texts([each], align=each["align"], color=QUIET) for each in sides if 50 < each["x"] < width - 50),
-                _texts(texts),
-                *_marks(marks),
-                {
-                    "data": {"values": marks},
-                    "mark": {"type": "text", "align": "right", "baseline": "middle", "aria": False},
-                    "encoding": {**_at("at", "words_y"), "text": {"field": "words"}},
-                },
-            ],
-        }
 
-    clear = sorted((each for each in rows if each.clear), key=lambda each: -abs(each.difference.value))
-    title = f"No share is clearly larger in {a} or in {b}"
-    if clear:
-        most = clear[0]
-        size = apart_in_words(most.difference, interval=False)
-        title = f"{quoted(comparison.titles[most.label])}: {size} in {b} than in {a}"
-    hollow = "; hollow ones leave open in which run the share is larger" if len(clear) < len(rows) else ""
+def _differences(comparison: Comparison, rows: Sequence[Difference]) -> Figure:
+    a, b = comparison.a.name, comparison.b.name
+
+    def dot(each: Difference) -> Dot:
+        apart, told = each.difference, difference_told(each)
+        seen = "the same" if each.counted else "not clear"
+        return Dot(
+            name=f"more in {cut(b if apart.value > 0 else a, LONGEST)}" if each.clear else seen,
+            value=apart.value,
+            low=apart.low,
+            high=apart.high,
+            said=points(apart.value),
+            bracket=told.partition(" ")[2],
+            tip=f"{quoted(comparison.titles[each.label])}: {told} points",
+            filled=each.clear,
+        )
+
+    counted = all(each.counted for each in rows)
+    meaning = "where the share is the same" if counted else "where it is left open in which run the share is larger"
+    blocks = [_block(comparison, each.label, dot(each)) for each in rows]
     return draw(
         name="differences",
-        title=title,
-        caption=(
-            f"The share in {b} less that in {a}, in percentage points of distinct pictures. Lines are 95 % intervals "
-            f"(MOVER){hollow}."
+        title=_differences_title(comparison, rows),
+        caption=sentences(
+            f"The share in {quoted(b)} less that in {quoted(a)}, in percentage points of distinct pictures.",
+            "" if counted else f"Lines are {INTERVAL}s (MOVER).",
+            "" if all(each.clear for each in rows) else f"Marks are hollow {meaning}.",
         ),
-        spec=spec,
+        spec=dotted(blocks, _points_axis(rows), (150, 116), (136, 44)),
         table=Table(
             columns=("Class", "Difference in points", "Ratio"),
             rows=tuple((comparison.titles[each.label], difference_told(each), ratio_told(each)) for each in rows),
@@ -382,240 +344,144 @@ def _differences(comparison: Comparison, kind: str, rows: Sequence[Difference]) 
     )
 
 
-def _scale(
-    first: float, last: float, x: Callable[[float], float], top: float, height: float, unit: str
-) -> Iterator[dict[str, Any]]:
-    """Faint lines at round shares from `first` to `last`, and what they are below them."""
-    step = next((each for each in _STEPS if (last - first) / each <= _MOST_LINES), _STEPS[-1])
-    values = [step * place for place in range(math.ceil(first / step), math.floor(last / step) + 1)]
-    digits = 0 if step >= 0.01 else 1
-    rows = [
-        {
-            "x": x(each),
-            "y": top,
-            "y2": height - 18,
-            "text_y": height - 8,
-            "text": f"{100 * each + 0.0:.{digits}f}{unit}".replace("-", "\N{MINUS SIGN}"),
-        }
-        for each in values
-    ]
-    yield {
-        "data": {"values": rows},
-        "mark": {"type": "rule", "color": RULE, "aria": False},
-        "encoding": {**_at("x", "y"), "y2": {"field": "y2"}},
-    }
-    yield {
-        "data": {"values": rows},
-        "mark": {"type": "text", "baseline": "middle", "color": QUIET, "aria": False},
-        "encoding": {**_at("x", "text_y"), "text": {"field": "text"}},
-    }
+def _differences_title(comparison: Comparison, rows: Sequence[Difference]) -> str:
+    """The largest difference that is one, and how many others are."""
+    a, b = quoted(comparison.a.name), quoted(comparison.b.name)
+    counted = all(each.counted for each in rows)
+    clear = [each for each in rows if each.clear]
+    if not clear:
+        return f"No share is {'' if counted else 'clearly '}larger in {a} or in {b}."
+    most = max(clear, key=lambda each: abs(each.difference.value))
+    apart = most.difference
+    value, *interval = (f"{100 * abs(each):.{most.digits}f}" for each in (apart.value, apart.low, apart.high))
+    near, far = interval if apart.value > 0 else reversed(interval)
+    size = f"{value} point{'' if value == '1' else 's'}" + ("" if most.counted else f" ({near} to {far})")
+    more, less = (b, a) if apart.value > 0 else (a, b)
+    others = len(clear) - 1
+    rest = f"{in_words(others)} other {'share' if others < 2 else 'shares'} {'' if counted else 'clearly '}"
+    rest += "differs" if others < 2 else "differ"
+    return f"In {more} {quoted(comparison.titles[most.label])} has {size} more than in {less}; {rest}."
 
 
-def _texts(rows: Sequence[dict[str, Any]], *, align: str = "left", color: str = INK) -> dict[str, Any]:
-    return {
-        "data": {"values": list(rows)},
-        "mark": {"type": "text", "align": align, "baseline": "middle", "color": color, "aria": False},
-        "encoding": {**_at("x", "y"), "text": {"field": "text"}},
-    }
-
-
-def _marks(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Intervals and points at pixels."""
-    yield {
-        "data": {"values": list(rows)},
-        "mark": {"type": "rule", "strokeWidth": 2, "aria": False},
-        "encoding": {
-            **_at("low", "y"),
-            "x2": {"field": "high"},
-            "stroke": {"field": "colour", "scale": None, "legend": None},
-        },
-    }
-    for run, fill in (("a", {"field": "colour", "scale": None, "legend": None}), ("b", {"value": PAPER})):
-        yield {
-            "data": {"values": [each for each in rows if each["run"] == run]},
-            "mark": {
-                "type": "point",
-                "shape": "circle" if run == "a" else "diamond",
-                "size": 75,
-                "strokeWidth": 1.8,
-                "opacity": 1,
-            },
-            "encoding": {
-                **_at("x", "y"),
-                "stroke": {"field": "colour", "scale": None, "legend": None},
-                "fill": fill,
-                "description": {"field": "told"},
-            },
-        }
-
-
-def _words(rows: Sequence[dict[str, Any]], side: str) -> dict[str, Any]:
-    return {
-        "data": {"values": [each for each in rows if each["side"] == side]},
-        "mark": {"type": "text", "align": side, "baseline": "middle", "color": QUIET, "aria": False},
-        "encoding": {**_at("at", "y"), "text": {"field": "words"}},
-    }
+def _points_axis(rows: Sequence[Difference]) -> Place:
+    """The axis of differences in points, from round ones around all intervals, with zero marked."""
+    low = min(0.0, *(each.difference.low for each in rows))
+    high = max(0.0, *(each.difference.high for each in rows))
+    step = next((each for each in _STEPS if high - low <= _MOST_STEPS * each), _STEPS[-1])
+    first = math.floor(low / step)
+    values = [step * i for i in range(first, max(math.ceil(high / step), first + 1) + 1)]
+    colour = {"condition": {"test": "datum.value === 0", "value": QUIET}, "value": RULE}
+    words = "datum.value ? format(100 * datum.value, '+.1~f') : '0'"
+    axis: Spec = {"gridColor": colour, "labelExpr": words, "labelFlush": False, "title": None, "offset": 2}
+    return within(values[0], values[-1], values=values, **axis)
 
 
 def _time(comparison: Comparison) -> Figure:
-    a, b = (quoted(side.name) for side in (comparison.a, comparison.b))
-    moments = comparison.moments
-    own = looks(comparison.a.tally.classes)
-    labels = [label for label in comparison.titles if label != UNSURE]
-    starts = list(dict.fromkeys(each.start for each in moments))
-    begin, end = _milliseconds(moments[0].start), _milliseconds(moments[-1].end)
-    points_of = {label: list(_points([each for each in moments if each.label == label])) for label in labels}
-    highest = min(1.0, max((each["high"] for rows in points_of.values() for each in rows), default=1.0))
-
-    def spec(width: int) -> dict[str, Any]:
-        x: dict[str, Any] = {
-            "field": "time",
-            "type": "temporal",
-            "scale": {"type": "utc", "domain": [begin, end]},
-            "axis": {
-                "title": None,
-                "grid": False,
-                "labelOverlap": True,
-                "labelSeparation": 12,
-                "tickCount": 8 if width > 500 else 3,
-            },
-        }
-        legend = _legend(comparison)
-        panels: list[dict[str, Any]] = [
-            {
-                "width": width - 60,
-                "height": legend.height - 8,
-                "layer": [{**each} for each in legend.layers],
-            }
-        ]
-        for place, label in enumerate(labels):
-            panels.append(_panel(comparison.titles[label], points_of[label], own[label][0], x, highest, width - 60))
-            if place < len(labels) - 1:
-                panels[-1]["layer"][0]["encoding"]["x"] = {**x, "axis": {**x["axis"], "labels": False}}
-        return {"vconcat": panels, "spacing": 14, "padding": {"left": 0, "right": 8, "top": 0, "bottom": 0}}
-
-    with_both = len(_bins(moments, "a") & _bins(moments, "b"))
-    bins = f"{many(len(starts), 'bin')} of {_one(comparison.unit)}"
-    only = f"{a} has posts with pictures in {len(_bins(moments, 'a')):,} of {bins}, {b} in {len(_bins(moments, 'b')):,}"
-    have = f"{with_both:,} {'has' if with_both == 1 else 'have'}" if with_both else "none has"
+    a, b = quoted(comparison.a.name), quoted(comparison.b.name)
     return draw(
         name="time",
-        title=f"{only}; {have} posts of both",
-        caption=(
-            f"Shares of the posts of each bin (UTC), as the model labels pictures, each post divided evenly among its "
-            f"pictures: {a} with full circles and lines, {b} with hollow diamonds and dashed lines. Upright lines are "
-            "95 % intervals, in which the model’s own errors are not. Where a run has no posts there is a gap. "
-            "Pictures too close to call are left out of the drawing and stand in the table."
+        title=_time_title(comparison),
+        caption=sentences(
+            f"Of the posts with pictures of each {one_bin(comparison.unit)} (UTC), the share that shows a class, each "
+            f"post divided evenly among its pictures, as the model labels them (raw): in {a} the line in the band of "
+            f"its {INTERVAL}, in {b} the mark on the upright line of its own.",
+            "The model’s own errors are not in the intervals.",
+            "A share is clearly larger where the intervals don’t meet.",
+            "Where nothing is drawn, a run has no posts with pictures.",
         ),
-        spec=spec,
+        spec=lambda width: _panels(comparison, width),
         table=Table(
-            columns=("From", "Class", comparison.a.name, comparison.b.name),
+            columns=(bin_column(comparison.unit), "Class", comparison.a.name, comparison.b.name),
             rows=tuple(
-                (_time_told(each.start), comparison.titles[each.label], _of_bin(each, "a"), _of_bin(each, "b"))
-                for each in moments
+                (bin_in_words(each.start, comparison.unit), comparison.titles[each.label], _told(each.a), _told(each.b))
+                for each in comparison.moments
                 if each.a.posts_total or each.b.posts_total
             ),
         ),
     )
 
 
-def _panel(
-    title: str, rows: Sequence[dict[str, Any]], colour: str, x: dict[str, Any], highest: float, width: int
-) -> dict[str, Any]:
-    """The shares of one class in both runs over time."""
-    y = {
-        "field": "share",
-        "type": "quantitative",
-        "scale": {"domain": [0, highest]},
-        "axis": {"title": None, "tickCount": 3, "labelExpr": PERCENT_AXIS, "gridColor": RULE},
-    }
-    layers: list[dict[str, Any]] = [
-        {
-            "data": {"values": list(rows)},
-            "mark": {"type": "rule", "color": colour, "opacity": 0.45, "aria": False},
-            "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-        }
-    ]
-    for run in "ab":
-        own = [each for each in rows if each["run"] == run]
-        dash: dict[str, Any] = {"strokeDash": [4, 3]} if run == "b" else {}
-        layers.append(
-            {
-                "data": {"values": own},
-                "mark": {"type": "line", "color": colour, "strokeWidth": 1.6, "aria": False, **dash},
-                "encoding": {"x": x, "y": y, "detail": {"field": "segment"}},
-            }
-        )
-        layers.append(
-            {
-                "data": {"values": own},
-                "mark": {
-                    "type": "point",
-                    "shape": "circle" if run == "a" else "diamond",
-                    "size": 32 if width > 500 else 12,
-                    "strokeWidth": 1.3 if width > 500 else 1,
-                    "stroke": colour,
-                    "fill": colour if run == "a" else PAPER,
-                    "opacity": 1,
-                },
-                "encoding": {"x": x, "y": y, "description": {"field": "told"}},
-            }
-        )
-    return {
-        "width": width,
-        "height": 96,
-        "title": {
-            "text": cut(title, _LONGEST),
-            "anchor": "start",
-            "fontSize": 12,
-            "fontWeight": "normal",
-            "color": INK,
-        },
-        "layer": layers,
-    }
+def _time_title(comparison: Comparison) -> str:
+    """In how many bins the intervals of a class are apart: of the class and the run of which there are most."""
+    a, b = quoted(comparison.a.name), quoted(comparison.b.name)
+    unit = comparison.unit
+    shared = [each for each in comparison.moments if each.a.posts_total and each.b.posts_total]
+    bins = len({each.start for each in shared})
+    if not bins:
+        return f"No {one_bin(unit)} has posts with pictures of both {a} and {b}."
+    clear = Counter((each.label, b) for each in shared if each.b.low > each.a.high)
+    clear.update((each.label, a) for each in shared if each.a.low > each.b.high)
+    on = "On" if unit == "day" else "In"
+    whole = f"the {bins_in_words(bins, unit).removeprefix('1 ')} with pictures of both"
+    if not clear:
+        none = f"{whole}, no share is" if bins == 1 else f"none of {whole} is a share"
+        return f"{on} {none} clearly larger in {a} or in {b}."
+    ((label, run), count) = clear.most_common(1)[0]
+    times = whole if count == bins else f"{count:,} of {whole}"
+    return f"{on} {times}, the share of {quoted(comparison.titles[label])} is clearly larger in {run}."
 
 
-def _points(moments: Sequence[Moment]) -> Iterator[dict[str, Any]]:
-    """What is drawn of one class: of each run the bins with posts; a `segment` has no gap."""
-    for run, shift in (("a", -0.12), ("b", 0.12)):
-        segment = 0
+def _panels(comparison: Comparison, width: int) -> Spec:
+    """A panel for each class on one axis, below what the two runs look like."""
+    moments = comparison.moments
+    starts = list(dict.fromkeys(each.start for each in moments))
+    place = {start: i for i, start in enumerate(starts)}
+    seen = {each.label for each in moments if each.a.posts or each.b.posts}
+    inner = width - AXIS - _RIGHT
+    x = within(0, len(starts))
+    y = upward(of.high for each in moments if each.label in seen for of in (each.a, each.b) if of.share is not None)
+    size = min(50.0, max(10.0, 0.5 * (inner / len(starts)) ** 2))
+    views = [_runs(comparison, inner)]
+    for label in (each for each in comparison.titles if each in seen):
+        colour, shape = looks(comparison.a.tally.classes)[label]
+        title = comparison.titles[label]
+        full: list[Spec] = []
+        hollow: list[Spec] = []
+        tips: list[Spec] = []
         for each in moments:
-            of = each.a if run == "a" else each.b
-            if of.share is None:
-                segment += 1
+            if each.label != label or each.a.share is each.b.share is None:
                 continue
-            begin, end = _milliseconds(each.start), _milliseconds(each.end)
-            yield {
-                "time": begin + (0.5 + shift) * (end - begin),
-                "share": of.share,
-                "low": of.low,
-                "high": of.high,
-                "run": run,
-                "segment": f"{run}{segment}",
-                "told": f"{_time_told(each.start)}: {_of_bin(each, run)}",
-            }
+            at = {"x": place[each.start], "x2": place[each.start] + 1, "middle": place[each.start] + 0.5}
+            for rows, of in ((full, each.a), (hollow, each.b)):
+                if of.share is not None:
+                    rows.append({**at, "share": of.share, "low": of.low, "high": of.high})
+            told = f"{_told(each.a)} in {quoted(comparison.a.name)}; {_told(each.b)} in {quoted(comparison.b.name)}"
+            tips.append({**at, "tip": f"{bin_in_words(each.start, comparison.unit)}, {quoted(title)}: {told}"})
+        layers = [
+            *band(full, x, y, colour),
+            *_upright(hollow, x, y, shape, size),
+            *head(cut(title, LONGEST), inner, colour, shape),
+            mark("rect", tips, x=x("x"), x2="x2", tip="tip", color="transparent"),
+        ]
+        views.append({"width": inner, "height": PANEL, "layer": layers})
+    views[-1]["layer"].append(dates(starts, comparison.unit, inner, PANEL))
+    return stacked(views)
 
 
-def _of_bin(moment: Moment, run: str) -> str:
-    of = moment.a if run == "a" else moment.b
+def _runs(comparison: Comparison, inner: int) -> Spec:
+    """What the two runs look like over time."""
+    rows = [
+        {"x": 0, "x2": 20, "middle": 10, "share": at, "low": at - 8, "high": at + 8, "name": cut(side.name, LONGEST)}
+        for at, side in ((10, comparison.a), (30, comparison.b))
+    ]
+    x, y = within(0, inner, pixels=True), within(0, 40, pixels=True)
+    layers = [
+        *band(rows[:1], x, y, QUIET),
+        *_upright(rows[1:], x, y, "circle", 50.0),
+        mark("text", rows, x=28, y=y("share"), words="name", room=inner - 40),
+    ]
+    return {"width": inner, "height": 40, "layer": layers}
+
+
+def _upright(rows: Sequence[Mapping[str, Any]], x: Place, y: Place, shape: str, size: float) -> list[Spec]:
+    """The layers of hollow marks at the `share`, on upright lines from `low` to `high`."""
+    return [
+        mark("rule", rows, x=x("middle"), y=y("low"), y2="high", color=INK),
+        mark("point", rows, x=x("middle"), y=y("share"), shape=shape, size=size, fill=PAPER, **OUTLINE),
+    ]
+
+
+def _told(of: TimeTally) -> str:
     if of.share is None:
         return "no posts with pictures"
-    ends = f"{100 * of.low:.1f} – {100 * of.high:.1f}"
-    return f"{percent(of.share)} ({ends}) of {many(of.posts_total, 'post')}"
-
-
-def _bins(moments: Iterable[Moment], run: str) -> set[str]:
-    return {each.start for each in moments if (each.a if run == "a" else each.b).posts_total}
-
-
-def _one(unit: str) -> str:
-    """A unit of time as one of it: "hour" is an hour, "3 hours" are 3 hours."""
-    return unit if unit[0].isdigit() else f"{'an' if unit == 'hour' else 'a'} {unit}"
-
-
-def _milliseconds(time: str) -> int:
-    return round(datetime.fromisoformat(time).timestamp() * 1000)
-
-
-def _time_told(time: str) -> str:
-    return time.removesuffix("T00:00:00Z").replace("T", " ").removesuffix(":00Z")
+    return f"{percent(of.share)} ({ends(of.low, of.high)}) of {many(of.posts_total, 'post')}"

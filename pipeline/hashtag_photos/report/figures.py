@@ -13,8 +13,20 @@ from hashtag_photos.report import figures_of_checks, figures_over_time
 from hashtag_photos.report.charts import LONGEST, MISSING, QUIET, Figure, Table, cut, draw, looks, quoted
 from hashtag_photos.report.marks import COUNTS, Block, Dot, Spec, alone, columns, dotted, mark, share_axis, within
 from hashtag_photos.report.page import REASONS
-from hashtag_photos.report.phrases import INTERVAL, about, amount, ends, largest, left_out, of, short, verb
-from hashtag_photos.report.prose import listed, sentences
+from hashtag_photos.report.phrases import (
+    INTERVAL,
+    about,
+    amount,
+    ends,
+    largest,
+    left_out,
+    listed,
+    of,
+    responses,
+    sentences,
+    short,
+    verb,
+)
 from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.coverage import NOT_ASKED
 from hashtag_photos.stages.numbers import CORRECTED, RAW, SHARE, Number
@@ -67,7 +79,9 @@ def _shares(tally: Tally) -> Figure | None:
     ]
     units = [unit for unit in _DRAWN if any(each.unit == unit for each in drawn)]
     raw = "raw: as the classifier labels, its own errors not in the interval"
-    corrected = "filled, corrected: as people would label, estimated from hand labels of a random sample; hollow, "
+    methods = {each.method for each in drawn if each.kind == CORRECTED}
+    people = "as people would label, estimated from hand labels of a random sample"
+    corrected = f"filled, corrected: {'as people labelled' if methods == {CENSUS} else people}; hollow, "
     return draw(
         name="shares",
         title=_shares_title(numbers, titles),
@@ -75,6 +89,7 @@ def _shares(tally: Tally) -> Figure | None:
             f"Shares with {INTERVAL}s, counted in {listed(units)}; {corrected if both else ''}{raw}.",
             "A post is divided evenly among its pictures, so that shares add up." if len(units) > 1 else "",
             "In engagement it counts by its likes, reposts and replies." if ENGAGEMENT in units else "",
+            "What has no interval was counted: people labelled all of it." if CENSUS in methods else "",
             left_out(tally.classes, shown),
         ),
         spec=dotted(blocks, share_axis(blocks), (172, 164) if both else (112, 104), (104, 46)),
@@ -120,11 +135,15 @@ def _shares_title(numbers: Sequence[Number], titles: Mapping[str, str]) -> str:
     """The three largest classes among distinct pictures, or in the first unit that there is; corrected if possible."""
     own = [each for each in numbers if (each.unit, each.kind) == (numbers[0].unit, numbers[0].kind)]
     found = sorted((each for each in own if each.value), key=lambda each: -(each.value or 0.0))[:3]
-    by = "as people would label them" if own[0].kind == CORRECTED else "as the classifier labels them"
+    by = "as people would label" if own[0].kind == CORRECTED else "as the classifier labels"
     if own[0].method == CENSUS:
-        by = "as people labelled them"
+        by = "as people labelled"
+    if own[0].of == 1 and len(found) == 1:
+        unsure = found[0].label == UNSURE
+        shows = "is too close to call" if unsure else f"shows {quoted(titles[found[0].label])}"
+        return f"The {of(own[0].unit, 1)} {shows}, {by} it."
     parts = [f"{about(each.value or 0.0)} {_show(each.label, titles)}" for each in found]
-    return f"Of {of(own[0].unit, own[0].of)}, {listed(parts)}, {by}."
+    return f"Of {of(own[0].unit, own[0].of)}, {listed(parts)}, {by} them."
 
 
 def _show(label: str, titles: Mapping[str, str]) -> str:
@@ -303,18 +322,20 @@ def _engagement_dot(each: EngagementOf, own: ClassTally) -> Dot:
 def _engagement_title(there: Sequence[EngagementOf], tally: Tally) -> str:
     e = tally.engagement
     if not there:
-        return f"{many(e.weighing, 'post')} with pictures drew {e.total:,} likes, reposts and replies in all."
+        return f"{many(e.weighing, 'post')} with pictures drew {responses(e.total)} in all."
     titles = {each.label: quoted(each.title) for each in tally.classes}
     ordered = sorted(there, key=lambda each: -(each.median or 0.0))
-    most, least = (amount(each.median or 0.0) for each in (ordered[0], ordered[-1]))
-    first, last = titles[ordered[0].label], titles[ordered[-1].label]
+    first, last = ordered[0], ordered[-1]
+    most, least = responses(first.median or 0.0), amount(last.median or 0.0)
+    title = f"Posts that show {titles[first.label]} drew a median of {most}"
+    if first.posts == 1:
+        title = f"The one post that shows {titles[first.label]} drew {most}"
     if len(ordered) == 1:
-        return f"Posts that show {first} drew a median of {most} likes, reposts and replies."
-    if most == least:
-        return f"Posts of every class drew the same median of likes, reposts and replies: {most}."
-    return (
-        f"Posts that show {first} drew a median of {most} likes, reposts and replies, those that show {last} {least}."
-    )
+        return f"{title}."
+    if amount(first.median or 0.0) == least:
+        return f"Posts of every class drew the same median of likes, reposts and replies: {least}."
+    others = verb(last.posts, "the one that shows", "those that show")
+    return f"{title}, {others} {titles[last.label]} {least}."
 
 
 # -- what could not be had ---------------------------------------------------------------------------------------------

@@ -25,8 +25,17 @@ from hashtag_photos.report.charts import (
 )
 from hashtag_photos.report.marks import Spec, alone, mark, within
 from hashtag_photos.report.page import points
-from hashtag_photos.report.phrases import INTERVAL, about, classes_in_words, ends, largest, left_out, verb
-from hashtag_photos.report.prose import listed, sentences
+from hashtag_photos.report.phrases import (
+    INTERVAL,
+    about,
+    classes_in_words,
+    ends,
+    largest,
+    left_out,
+    listed,
+    sentences,
+    verb,
+)
 from hashtag_photos.stages.caveats import VariantTally, moved
 from hashtag_photos.stages.reviewed import ModelAgreement
 from hashtag_photos.stages.score import ALL
@@ -45,11 +54,6 @@ def reliability(tally: Tally) -> Figure | None:
     if model is None or not model.reliability:
         return None
     most = max(model.reliability, key=lambda each: each.n)
-    fitted = ""
-    if model.temperature is not None:
-        sure = "too sure of itself" if model.temperature > 1.05 else "not sure enough of itself"
-        judged = f", so it is {sure}" if abs(model.temperature - 1) > 0.05 else ""
-        fitted = f"Fitted temperature: {model.temperature:.2f}{judged}."
     return draw(
         name="reliability",
         title=f"Where the classifier is {about(most.probability)} sure, it is right in {about(most.right.value)} of the"
@@ -58,7 +62,7 @@ def reliability(tally: Tally) -> Figure | None:
             "How often people agree with the label (up), by the probability that the classifier gives it (to the"
             f" right), with {INTERVAL}s; beside each point its labelled pictures. On the slanted line it is right as"
             f" often as it is sure. It rests on {many(model.rests_on, 'picture')}.",
-            fitted,
+            f"Fitted temperature: {model.temperature:.2f}." if model.temperature is not None else "",
         ),
         spec=lambda width: _curve(model, width),
         table=Table(
@@ -197,7 +201,7 @@ def _matrix(
         mark("rect", cells, **box, looks={"fillOpacity": "shade"}, color=colour(0)),
         mark("rect", [each for each in cells if each["agree"]], **box, fill="transparent", stroke=INK, strokeWidth=1.4),
         mark("text", cells, y=down("upper"), words="share", **centred),
-        mark("text", cells, y=down("lower"), words="count", **centred, fontSize=SMALL, color=QUIET),
+        mark("text", cells, y=down("lower"), words="count", **centred, fontSize=SMALL),
         mark("text", heads, x=x("x"), y=29, words="words", align="center"),
         mark("text", named, x=-left, y=down("y"), words="words", room=left - 8),
         mark("text", [{"words": "The classifier says"}], x=0, y=9, words="words", color=QUIET),
@@ -284,8 +288,9 @@ def _strips(tally: Tally, labels: Sequence[str], variants: Sequence[tuple[Varian
     height, left = _STRIP * len(strips), 10
     down, inner = within(0, height, pixels=True), width - 2 * left
     looks = {"color": "colour", "strokeWidth": "wide"}
+    edge: Spec = {"stroke": QUIET, "strokeWidth": 0.8, "opacity": 1}
     layers = [
-        mark("rect", strips, x=x("low"), x2="high", y=down("top"), y2="bottom", tip="tip", color=RULE, opacity=0.8),
+        mark("rect", strips, x=x("low"), x2="high", y=down("top"), y2="bottom", tip="tip", color=RULE, **edge),
         mark("rule", strips, x=0, x2=inner, y=down("middle"), color=QUIET, strokeWidth=0.7),
         mark("rule", strips, x=x("zero"), y=down("top"), y2="bottom", color=INK, strokeDash=[2, 2]),
         mark("rule", lines, x=x("x"), y=down("top"), y2="bottom", tip="tip", looks=looks),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 from hashtag_photos.labels import UNSURE
 from hashtag_photos.report.charts import (
@@ -11,7 +12,6 @@ from hashtag_photos.report.charts import (
     LONGEST,
     MISSING,
     PAPER,
-    PERCENT_AXIS,
     QUIET,
     RULE,
     SMALL,
@@ -19,39 +19,46 @@ from hashtag_photos.report.charts import (
     Table,
     cut,
     draw,
+    length,
     looks,
     quoted,
 )
-from hashtag_photos.report.marks import AXIS, Bar, Spec, alone, bars, head, mark, stacked, top_of, within
+from hashtag_photos.report.marks import AXIS, PANEL, Bar, Spec, alone, band, bars, head, mark, stacked, upward, within
 from hashtag_photos.report.phrases import (
     INTERVAL,
+    MINUTES,
+    bin_column,
     bin_in_words,
     bins_in_words,
-    date,
+    day,
     ends,
     largest,
     left_out,
+    listed,
     moment,
     on_bin,
     one_bin,
+    ranges,
+    sentences,
     verb,
 )
-from hashtag_photos.report.prose import listed, sentences
+from hashtag_photos.stages.coverage import NO_TIME
 from hashtag_photos.stages.tally import ClassTally, Tally
-from hashtag_photos.stages.timeline import BinTally
 from hashtag_photos.words import many, percent
 
 _MOST_CLASSES = 6  # each has a panel of its own
-_PANEL = 66  # pixels
+_MOST_DAYS = 60
 _RIGHT = 10
 _NUMBER = 18  # pixels that a number in its circle needs
+_TOLD_APART = 12  # pixels between first appearances that have numbers of their own
 
 
 @dataclass(frozen=True, kw_only=True)
 class _First:
-    """The first appearance of a large picture: its number, the bin's start, where on the axis in bins, and its tip."""
+    """The first appearance of a picture: its number, when, the bin's start, where on the axis in bins, its tip."""
 
     number: int
+    seen: datetime
     start: str
     at: float
     tip: str
@@ -77,7 +84,10 @@ def shares(tally: Tally) -> Figure | None:
             "Blank: posts, but none with a picture that was classified."
             if any(each.posts_collected and not each.posts for each in line.bins)
             else "",
-            "Numbers: when the pictures with most near-duplicates were first seen, 1 having most." if found else "",
+            "Numbers: when the pictures in the most posts were first seen, 1 being in most; what is too near to be told"
+            " apart stands together."
+            if found
+            else "",
             f"{rest} of {len(tally.largest)} {verb(rest, 'has', 'have')} no such time within the figure."
             if found and rest
             else "",
@@ -90,64 +100,89 @@ def shares(tally: Tally) -> Figure | None:
 
 
 def coverage(tally: Tally) -> Figure | None:
-    """How many attachments of each bin are missing."""
-    line = tally.timeline
-    whole, lost = (sum(each.attachments for each in line.bins), sum(_lost(each) for each in line.bins))
-    if len(line.bins) < 2 or not whole:
+    """How many attachments of each day are missing, or of each bin of the timeline."""
+    unit, counts = _covered(tally)
+    drawn, drawn_lost = sum(each.whole for each in counts), sum(each.part for each in counts)
+    if len(counts) < 2 or not drawn:
         return None
-    counts = [
-        Bar(
-            whole=each.attachments,
-            part=_lost(each),
-            tip=f"{bin_in_words(each.start, line.unit)}: {_lost(each):,} of {many(each.attachments, 'attachment')}"
-            " missing",
-        )
-        for each in line.bins
-    ]
 
     def spec(width: int) -> Spec:
-        layers = bars(counts, line.bins, line.unit, width - AXIS - _RIGHT, colour=MISSING)
+        layers = bars(counts, unit, width - AXIS - _RIGHT, colour=MISSING)
         heading = head("Attachments (filled: missing)", width - AXIS)
-        return alone([*layers, *heading], width, 120, left=AXIS, right=_RIGHT, top=24, bottom=42)
+        bottom = 56 if unit in MINUTES else 42  # dates of three lines, or of two
+        return alone([*layers, *heading], width, 120, left=AXIS, right=_RIGHT, top=24, bottom=bottom)
 
-    worst = max(line.bins, key=_lost)
-    title = f"{lost:,} of {many(whole, 'attachment')} with a time {verb(lost, 'is', 'are')} missing"
-    if lost and sum(_lost(each) == _lost(worst) for each in line.bins) == 1:
-        of = f"{_lost(worst):,} of {worst.attachments:,}"
-        title += f", most of them {on_bin(worst.start, line.unit)}" if 2 * _lost(worst) > lost else ""
-        title += f" ({of})" if 2 * _lost(worst) > lost else f"; the most {on_bin(worst.start, line.unit)}, {of}"
-    beyond = tally.coverage.attachments - whole
+    c = tally.coverage
+    beyond, beyond_lost = c.attachments - drawn, c.attachments - c.had - drawn_lost
     return draw(
         name="coverage-days",
-        title=f"{title}." if lost else f"None of {many(whole, 'attachment')} with a time is missing.",
+        title=_coverage_title(tally, unit, counts),
         caption=sentences(
-            f"Attachments by the {one_bin(line.unit)} (UTC) of their post, and how many of them are missing.",
-            f"Not in it: {many(beyond, 'attachment')} of posts without a time or outside these times."
-            if beyond > 0
+            f"Attachments by the {one_bin(unit)} (UTC) of their post, and how many of them are missing.",
+            f"Not in it: {many(beyond, 'attachment')} of posts without a time or outside these times"
+            f" ({beyond_lost:,} missing)."
+            if beyond
             else "",
         ),
         spec=spec,
         table=Table(
-            columns=(_column(line.unit), "Missing", "Of attachments", "Share"),
+            columns=(bin_column(unit), "Missing", "Of attachments", "Share"),
             rows=tuple(
                 (
-                    bin_in_words(each.start, line.unit),
-                    f"{_lost(each):,}",
-                    f"{each.attachments:,}",
-                    percent(_lost(each) / each.attachments if each.attachments else None),
+                    bin_in_words(each.start, unit),
+                    f"{each.part:,}",
+                    f"{each.whole:,}",
+                    percent(each.part / each.whole if each.whole else None),
                 )
-                for each in line.bins
+                for each in counts
             ),
         ),
     )
 
 
-def _lost(each: BinTally) -> int:
-    return each.attachments - each.had
+def _covered(tally: Tally) -> tuple[str, list[Bar]]:
+    """Attachments and the missing ones among them, by day from the first to the last, and the unit, "day".
+
+    Where that is one day, or too many, it is by the bins of the timeline.
+    """
+    line = tally.timeline
+    unit, rows = line.unit, [(each.start, each.attachments, each.attachments - each.had) for each in line.bins]
+    own = {date.fromisoformat(each.value): each for each in tally.coverage.days if each.value != NO_TIME}
+    days = (max(own) - min(own)).days + 1 if own else 0
+    if 1 < days <= _MOST_DAYS:
+        every = (min(own) + timedelta(days=i) for i in range(days))
+        unit = "day"
+        rows = [
+            (f"{each}T00:00:00Z", own[each].attachments, own[each].not_had)
+            if each in own
+            else (f"{each}T00:00:00Z", 0, 0)
+            for each in every
+        ]
+    return unit, [
+        Bar(
+            start=start,
+            whole=whole,
+            part=lost,
+            tip=f"{bin_in_words(start, unit)}: {lost:,} of {many(whole, 'attachment')} missing",
+        )
+        for start, whole, lost in rows
+    ]
 
 
-def _column(unit: str) -> str:
-    return f"{'From' if unit[0].isdigit() or unit == 'hour' else unit.capitalize()} (UTC)"
+def _coverage_title(tally: Tally, unit: str, counts: Sequence[Bar]) -> str:
+    """How many attachments with a time are missing, be they drawn or not, and where most of them are."""
+    timed = [each for each in tally.coverage.days if each.value != NO_TIME]
+    whole, lost = sum(each.attachments for each in timed), sum(each.not_had for each in timed)
+    if not lost:
+        return f"None of {many(whole, 'attachment')} with a time is missing."
+    title = f"{lost:,} of {many(whole, 'attachment')} with a time {verb(lost, 'is', 'are')} missing"
+    worst = max(counts, key=lambda each: each.part)
+    if not worst.part or sum(each.part == worst.part for each in counts) > 1:
+        return f"{title}."
+    when, of = on_bin(worst.start, unit), f"{worst.part:,} of {worst.whole:,}"
+    if worst.part == lost:
+        return f"{title}, {verb(lost, '', 'all of them ')}{when} ({of})."
+    return f"{title}, most of them {when} ({of})." if 2 * worst.part > lost else f"{title}; the most {when}, {of}."
 
 
 def _first_appearances(tally: Tally) -> list[_First]:
@@ -160,10 +195,26 @@ def _first_appearances(tally: Tally) -> list[_First]:
         for i, (start, end, name) in enumerate(spans):
             if seen and start <= seen < end:
                 shown = f"{many(group.images, 'image')} in {many(group.posts, 'post')}"
-                tip = f"Picture {number}, first seen on {date(seen)}, {seen:%H:%M}: {shown}"
+                tip = f"Picture {number}, first seen on {_told(seen)}: {shown}"
                 tip += f", {quoted(titles.get(group.label, group.label))}"
-                found.append(_First(number=number, start=name, at=i + (seen - start) / (end - start), tip=tip))
+                at = i + (seen - start) / (end - start)
+                found.append(_First(number=number, seen=seen, start=name, at=at, tip=tip))
     return found
+
+
+def _told(seen: datetime) -> str:
+    return f"{day(seen)}, {seen:%H:%M}"
+
+
+def _groups(found: Sequence[_First], pixels_a_bin: float) -> list[list[_First]]:
+    """First appearances in the order of time, together where they are too near to each other to be told apart."""
+    groups: list[list[_First]] = []
+    for each in sorted(found, key=lambda each: (each.seen, each.number)):
+        if groups and (each.at - groups[-1][0].at) * pixels_a_bin < _TOLD_APART:
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return groups
 
 
 def _panels(tally: Tally, shown: Sequence[ClassTally], found: Sequence[_First], inner: int) -> Spec:
@@ -171,23 +222,16 @@ def _panels(tally: Tally, shown: Sequence[ClassTally], found: Sequence[_First], 
     line = tally.timeline
     place = {each.start: i for i, each in enumerate(line.bins)}
     x = within(0, len(line.bins))
+    groups = _groups(found, inner / len(line.bins))
     gaps = [{"x": i, "x2": i + 1} for i, each in enumerate(line.bins) if not each.posts_collected]
     under = [
-        mark("rect", gaps, x=x("x"), x2="x2", y=0, y2=_PANEL, color=RULE, opacity=0.45),
-        mark("rule", [{"x": each.at} for each in found], x=x("x"), color=QUIET, strokeWidth=0.7, strokeDash=[2, 3]),
+        mark("rect", gaps, x=x("x"), x2="x2", y=0, y2=PANEL, color=RULE, opacity=0.45),
+        mark("rule", [{"x": _at(each)} for each in groups], x=x("x"), color=QUIET, strokeWidth=0.7, strokeDash=[2, 3]),
     ]
     named = {each.label for each in shown}
     rows = [row for row in line.rows if row.share is not None and row.label in named]
-    top = top_of(row.high for row in rows)
-    ticks: Spec = {
-        "labelExpr": PERCENT_AXIS,
-        "title": None,
-        "values": [0, top / 2, top],
-        "minExtent": AXIS,
-        "maxExtent": AXIS,
-    }
-    y = within(0, top, **ticks)
-    views = [_numbers(found, len(line.bins), inner)] if found else []
+    y = upward(row.high for row in rows)
+    views = [_numbers(groups, inner / len(line.bins), inner)] if found else []
     for each in shown:
         colour, shape = looks(tally.classes)[each.label]
         own = [
@@ -201,14 +245,14 @@ def _panels(tally: Tally, shown: Sequence[ClassTally], found: Sequence[_First], 
         ]
         layers = [
             *under,
-            mark("rect", own, x=x("x"), x2="x2", y=y("low"), y2="high", color=colour, opacity=0.6),
-            mark("rule", own, x=x("x"), x2="x2", y=y("share"), color=INK, strokeWidth=1.8),
+            *band(own, x, y, colour),
             *head(cut(each.title, LONGEST), inner, colour, shape),
             mark("rect", own, x=x("x"), x2="x2", tip="tip", color="transparent"),
         ]
-        views.append({"width": inner, "height": _PANEL, "layer": layers})
+        views.append({"width": inner, "height": PANEL, "layer": layers})
     counts = [
         Bar(
+            start=each.start,
             whole=each.posts_collected,
             part=each.posts,
             tip=f"{bin_in_words(each.start, line.unit)}: {many(each.posts_collected, 'post')},"
@@ -217,34 +261,66 @@ def _panels(tally: Tally, shown: Sequence[ClassTally], found: Sequence[_First], 
         for each in line.bins
     ]
     heading = head("Posts (filled: with pictures)", inner)
-    layers = [*under, *bars(counts, line.bins, line.unit, inner, colour=QUIET), *heading]
-    return stacked([*views, {"width": inner, "height": _PANEL, "layer": layers}])
+    layers = [*under, *bars(counts, line.unit, inner, colour=QUIET), *heading]
+    return stacked([*views, {"width": inner, "height": PANEL, "layer": layers}])
 
 
-def _numbers(found: Sequence[_First], bins: int, inner: int) -> Spec:
+def _at(group: Sequence[_First]) -> float:
+    """Where the mark of some first appearances is, on the axis in bins: in their middle."""
+    return sum(each.at for each in group) / len(group)
+
+
+def _numbers(groups: Sequence[Sequence[_First]], pixels_a_bin: float, inner: int) -> Spec:
     """The numbers of pictures in a row, near where they were first seen, with a line to there."""
-    ordered = sorted(found, key=lambda each: (each.at, each.number))
-    wanted = [each.at * inner / bins for each in ordered]
-    room = min(_NUMBER, inner / len(ordered))
-    places: list[float] = []
-    for at in wanted:
-        places.append(max(at, places[-1] + room) if places else at)
-    end = float(inner)
-    for i in reversed(range(len(places))):
-        places[i] = end = min(places[i], end - (room if i < len(places) - 1 else 0))
+    numbers = [ranges(each.number for each in group) for group in groups]
+    wanted = [_at(group) * pixels_a_bin for group in groups]
+    widths = [max(_NUMBER, length(each, SMALL) + 12) for each in numbers]
     rows = [
-        {"x": place, "at": at, "y": 9, "bottom": 18, "end": 31, "number": str(each.number), "tip": each.tip}
-        for each, place, at in zip(ordered, places, wanted, strict=True)
+        {"x": place, "left": place - width / 2 + 1, "right": place + width / 2 - 1, "middle": 9, "number": number}
+        | {"from": min(max(at, place - width / 2 + 9), place + width / 2 - 9), "at": at, "tip": _tip(group, number)}
+        | {"top": 1, "bottom": 17, "end": 31}
+        for place, width, at, number, group in zip(
+            _beside(wanted, widths, inner), widths, wanted, numbers, groups, strict=True
+        )
     ]
     x, down = within(0, inner, pixels=True), within(0, 31, pixels=True)
-    circle: Spec = {"shape": "circle", "size": 210, "fill": PAPER, "stroke": INK, "strokeWidth": 1, "opacity": 1}
+    ring: Spec = {"cornerRadius": 8, "fill": PAPER, "stroke": INK, "strokeWidth": 1, "opacity": 1}
     layers = [
-        *head("First seen: the most repeated pictures", inner),
-        mark("rule", rows, x=x("x"), x2="at", y=down("bottom"), y2="end", color=QUIET, strokeWidth=0.7),
-        mark("point", rows, x=x("x"), y=down("y"), tip="tip", **circle),
-        mark("text", rows, x=x("x"), y=down("y"), words="number", align="center", fontSize=SMALL),
+        *head("First seen: the pictures in the most posts", inner),
+        mark("rule", rows, x=x("from"), x2="at", y=down("bottom"), y2="end", color=QUIET, strokeWidth=0.7),
+        mark("rect", rows, x=x("left"), x2="right", y=down("top"), y2="bottom", tip="tip", **ring),
+        mark("text", rows, x=x("x"), y=down("middle"), words="number", align="center", fontSize=SMALL),
     ]
     return {"width": inner, "height": 31, "layer": layers}
+
+
+def _tip(group: Sequence[_First], numbers: str) -> str:
+    first, last = group[0], group[-1]
+    if len(group) == 1:
+        return first.tip
+    return f"Pictures {numbers}, first seen from {_told(first.seen)} to {_told(last.seen)}"
+
+
+def _beside(wanted: Sequence[float], widths: Sequence[float], inner: int) -> list[float]:
+    """The middles of marks of these widths, beside each other and as near to those wanted as there is room (in pixels).
+
+    Marks that would overlap stand around the mean of what they want: isotonic regression.
+    """
+    room = inner + _NUMBER / 2
+    narrower = min(1.0, room / sum(widths))
+    before = [narrower * (sum(widths[:i]) + width / 2) for i, width in enumerate(widths)]
+    pools: list[list[float]] = []
+    for at, taken in zip(wanted, before, strict=True):
+        pools.append([at - taken])
+        while len(pools) > 1 and _mean(pools[-2]) > _mean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    starts = [_mean(pool) for pool in pools for _ in pool]
+    least, most = -_NUMBER / 2, room - narrower * sum(widths)
+    return [min(max(start, least), most) + taken for start, taken in zip(starts, before, strict=True)]
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)
 
 
 def _title(tally: Tally) -> str:
@@ -289,7 +365,7 @@ def _table(tally: Tally, found: Sequence[_First]) -> Table:
         (("Pictures first seen",), lambda start: (", ".join(numbers.get(start, "–")),)) if found else ((), lambda _: ())
     )
     return Table(
-        columns=(_column(line.unit), "Posts", "With pictures", *titles, *first_seen[0]),
+        columns=(bin_column(line.unit), "Posts", "With pictures", *titles, *first_seen[0]),
         rows=tuple(
             (
                 bin_in_words(each.start, line.unit),

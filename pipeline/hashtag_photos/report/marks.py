@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hashtag_photos.report.charts import INK, NARROW, PAPER, PERCENT_AXIS, QUIET, RULE, fitted
+from hashtag_photos.report.charts import INK, NARROW, PAPER, PERCENT_AXIS, QUIET, RULE, fitted, length
 from hashtag_photos.report.phrases import MINUTES, MONTHS, moment
-from hashtag_photos.stages.timeline import BinTally
 
 Spec = dict[str, Any]
 Place = Callable[[str], Spec]  # from the name of a field to its Vega-Lite channel
 
 COUNTS = "format(datum.value, datum.value < 10000 ? ',d' : '~s')"  # a Vega expression for labels
 AXIS = 46  # pixels to the left of bars over time
+PANEL = 66  # pixels that a panel over time is high
 _LINE = 19  # pixels from a row of dots to the next
 _INDENT = 18  # of the names of rows
 _DATE = 52  # pixels that a date needs
-_OUTLINE: Spec = {"stroke": INK, "strokeWidth": 0.9, "opacity": 1}
+_NAMES = (216, 150)  # pixels for names and their indent in columns at most, in wide and in narrow
+_SCALE = 120  # that a scale has in columns at least
+OUTLINE: Spec = {"stroke": INK, "strokeWidth": 0.9, "opacity": 1}
 
 
 def mark(
@@ -40,7 +42,7 @@ def mark(
 
     Numbers are places in pixels, and strings names of fields: of the other end, the `words` that are written, the `tip`
     that is said when one points at it, and, by channel, `looks` that are taken as they stand (colours, shapes).
-    Words are cut if they need more than `room`, in pixels. What is `fixed` is the same for all.
+    Words lose their middle if they need more than `room`, in pixels. What is `fixed` is the same for all.
     """
     channels: Spec = {}
     for name, place in (("x", x), ("y", y), ("x2", x2), ("y2", y2)):
@@ -142,15 +144,21 @@ def dotted(
 
 def columns(blocks: Sequence[Block]) -> Callable[[int], Spec]:
     """The spec of blocks of shares with the same rows: beside each other in wide, below each other in narrow."""
-    left, right, gap = 116, 42, 36
+    right, gap = 42, 36
+    needed = _INDENT + 10 + round(max(length(dot.name) for block in blocks for dot in block.dots))
+    left, left_narrow = (max(90, min(needed, most)) for most in _NAMES)
     x = share_axis(blocks, close=True)
-    below = dotted(blocks, x, (left, left), (right, right))
+    below = dotted(blocks, x, (left, left_narrow), (right, right))
+
+    def inner_of(width: int, beside: int) -> int:
+        return (width - left - beside * right - (beside - 1) * gap) // beside
 
     def spec(width: int) -> Spec:
         if width <= NARROW:
             return below(width)
-        beside = 2 if len(blocks) in (2, 4) else min(3, len(blocks))
-        inner = (width - left - beside * right - (beside - 1) * gap) // beside
+        beside = 2 if len(blocks) in (2, 4) or inner_of(width, 3) < _SCALE else 3
+        beside = min(beside, len(blocks))
+        inner = inner_of(width, beside)
         views = []
         for place, block in enumerate(blocks):
             first = place % beside == 0
@@ -171,7 +179,7 @@ def _dots(
     top = 0.0
     for block in blocks:
         look = {"colour": block.colour, "shape": block.shape}
-        heads.append({"top": top, "y": top + _LINE / 2, "words": block.title, **look})
+        heads.append({"top": top, "y": top + _LINE / 2, "y2": top + _LINE, "words": block.title, **look})
         for dot in block.dots:
             top += _LINE
             own = {"name": dot.name, "value": dot.value, "low": dot.low, "high": dot.high, "tip": dot.tip, **look}
@@ -182,16 +190,29 @@ def _dots(
     height = top - _LINE / 2
     down = within(0, height, pixels=True)
     y, edge, indent = down("y"), inner + right, left + _INDENT
-    return [
-        mark("rule", heads[1:], x=left, x2=edge, y=down("top"), color=RULE),
-        mark("rule", rows, x=x("low"), x2="high", y=y, color=INK, strokeWidth=1.3),
-        mark("point", rows, x=x("value"), y=y, looks={"fill": "fill", "shape": "shape"}, size=62, **_OUTLINE),
-        mark("point", heads, x=left + 6, y=y, looks={"fill": "colour", "shape": "shape"}, size=72, **_OUTLINE),
-        mark("text", heads, x=indent, y=y, words="words", fontWeight="bold", room=edge - indent),
-        mark("text", rows, x=indent, y=y, words="name", color=QUIET, room=max(-indent - 8, 1)),
-        mark("text", rows, x=edge, y=y, words="said", align="right"),
-        mark("rect", rows, x=left, x2=edge, y=down("top"), y2="y2", tip="tip", color="transparent"),
-    ], height
+    return (
+        [
+            mark(
+                "rect", heads, x=left, x2=edge, y=down("top"), y2="y2", color=PAPER
+            ),  # no line of the axis crosses words
+            mark("rule", heads[1:], x=left, x2=edge, y=down("top"), color=RULE),
+            mark("rule", rows, x=x("low"), x2="high", y=y, color=INK, strokeWidth=1.3),
+            mark("point", rows, x=x("value"), y=y, looks={"fill": "fill", "shape": "shape"}, size=62, **OUTLINE),
+            mark("point", heads, x=left + 6, y=y, looks={"fill": "colour", "shape": "shape"}, size=72, **OUTLINE),
+            mark("text", heads, x=indent, y=y, words="words", fontWeight="bold", room=edge - indent),
+            mark("text", rows, x=indent, y=y, words="name", color=QUIET, room=max(-indent - 8, 1)),
+            mark("text", rows, x=edge, y=y, words="said", align="right"),
+            mark("rect", rows, x=left, x2=edge, y=down("top"), y2="y2", tip="tip", color="transparent"),
+        ],
+        height,
+    )
+
+
+def upward(highs: Iterable[float]) -> Place:
+    """The axis of shares of a panel over time, as far as the highest of these."""
+    top = top_of(highs)
+    values = [0, top / 2, top]
+    return within(0, top, labelExpr=PERCENT_AXIS, title=None, values=values, minExtent=AXIS, maxExtent=AXIS)
 
 
 def head(words: str, inner: int, colour: str = "", shape: str = "") -> list[Spec]:
@@ -200,7 +221,7 @@ def head(words: str, inner: int, colour: str = "", shape: str = "") -> list[Spec
         return [mark("text", [{"words": words}], x=0, y=-11, words="words", color=QUIET, room=inner)]
     row = [{"words": words, "fill": colour, "shape": shape}]
     return [
-        mark("point", row, x=6, y=-11, looks={"fill": "fill", "shape": "shape"}, size=72, **_OUTLINE),
+        mark("point", row, x=6, y=-11, looks={"fill": "fill", "shape": "shape"}, size=72, **OUTLINE),
         mark("text", row, x=_INDENT, y=-11, words="words", fontWeight="bold", room=inner - _INDENT),
     ]
 
@@ -210,16 +231,17 @@ def head(words: str, inner: int, colour: str = "", shape: str = "") -> list[Spec
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """What there is of a bin: in all, a part of it, and its tip."""
+    """What there is of a bin with this start: in all, a part of it, and its tip."""
 
+    start: str
     whole: int
     part: int
     tip: str
 
 
-def bars(counts: Sequence[Bar], bins: Sequence[BinTally], unit: str, inner: int, *, colour: str) -> list[Spec]:
-    """The layers of bars over the bins, filled with a colour as far as the part goes, with the dates below."""
-    x = within(0, len(bins))
+def bars(counts: Sequence[Bar], unit: str, inner: int, *, colour: str) -> list[Spec]:
+    """The layers of bars over bins, filled with a colour as far as the part goes, with the dates below."""
+    x = within(0, len(counts))
     rows = [
         {"x": i + 0.08, "x2": i + 0.92, "left": i, "right": i + 1, "zero": 0, "all": each.whole, "part": each.part}
         | {"tip": each.tip}
@@ -232,19 +254,36 @@ def bars(counts: Sequence[Bar], bins: Sequence[BinTally], unit: str, inner: int,
     scale = {"domain": [0, top], "nice": True, "zero": True}
     y: Spec = {"field": "zero", "type": "quantitative", "scale": scale, "axis": axis}
     light: Spec = {"color": RULE, "stroke": QUIET, "strokeWidth": 0.6}
-    dates = [{"x": at, "words": text} for at, text in ticks(bins, unit, inner)]
-    below: Spec = {"align": "center", "baseline": "top", "color": QUIET, "lineBreak": "\n", "yOffset": 8}
     return [
         mark("rect", [each for each in rows if each["all"]], x=x("x"), x2="x2", y=y, y2="all", **light),
         mark("rect", [each for each in rows if each["part"]], x=x("x"), x2="x2", y=y, y2="part", color=colour),
-        mark("text", [{**each, "zero": 0} for each in dates], x=x("x"), y=y, words="words", **below),
+        dates([each.start for each in counts], unit, inner, y),
         mark("rect", rows, x=x("left"), x2="right", tip="tip", color="transparent"),
     ]
 
 
-def ticks(bins: Sequence[BinTally], unit: str, inner: int) -> list[tuple[float, str]]:
-    """Where dates stand below the bins, as many as there is room for, at round times, and what they say."""
-    moments = [moment(each.start) for each in bins]
+def dates(starts: Sequence[str], unit: str, inner: int, bottom: Spec | float) -> Spec:
+    """The layer of dates below bins with these starts, whose `bottom` is at 0 of a channel or at so many pixels."""
+    rows = [{"x": at, "zero": 0, "words": text} for at, text in ticks(starts, unit, inner)]
+    below: Spec = {"align": "center", "baseline": "top", "color": QUIET, "lineBreak": "\n", "yOffset": 8}
+    return mark("text", rows, x=within(0, len(starts))("x"), y=bottom, words="words", **below)
+
+
+def band(rows: Sequence[Mapping[str, Any]], x: Place, y: Place, colour: str) -> list[Spec]:
+    """The layers of a line at the `share` from `x` to `x2`, in the band of its interval from `low` to `high`."""
+    edge: Spec = {"stroke": QUIET, "strokeWidth": 0.6, "opacity": 1}
+    return [
+        mark("rect", rows, x=x("x"), x2="x2", y=y("low"), y2="high", color=colour, fillOpacity=0.6, **edge),
+        mark("rule", rows, x=x("x"), x2="x2", y=y("share"), color=INK, strokeWidth=1.8),
+    ]
+
+
+def ticks(starts: Sequence[str], unit: str, inner: int) -> list[tuple[float, str]]:
+    """Where dates stand below bins with these starts, as many as have room, at round times, and what they say.
+
+    That is up to three lines: "14:00", "22 Apr" and "2014", the lower ones only where they change.
+    """
+    moments = [moment(each) for each in starts]
     minutes = MINUTES.get(unit)
     steps: tuple[int, ...] = (1, 2, 7, 14, 28)
     if minutes:
@@ -255,9 +294,9 @@ def ticks(bins: Sequence[BinTally], unit: str, inner: int) -> list[tuple[float, 
         steps = (1, 2, 4)
     room = max(inner // _DATE, 2)
     wanted = (step * more for more in (1, 2, 4, 8, 16, 32, 64) for step in steps)
-    step = next((each for each in wanted if len(bins) <= room * each), len(bins))
+    step = next((each for each in wanted if len(starts) <= room * each), len(starts))
     found: list[tuple[float, str]] = []
-    last = ""
+    last: tuple[str, ...] = ()
     for i, at in enumerate(moments):
         months = at.year * 12 + at.month - 1
         day = at.toordinal()
@@ -267,15 +306,12 @@ def ticks(bins: Sequence[BinTally], unit: str, inner: int) -> list[tuple[float, 
         if number % step:
             continue
         month = MONTHS[at.month - 1][:3]
-        first, second = f"{at.day} {month}", f"{at.year}"
+        told: tuple[str, ...] = (f"{at.day} {month}", f"{at.year}")
         if minutes:
-            first, second = f"{at:%H:%M}", first
-        elif unit == "month":
-            first = month
-        elif unit == "quarter":
-            first = f"Q{at.month // 3 + 1}"
-        elif unit == "year":
-            first, second = second, ""
-        found.append((i if minutes else i + 0.5, first if second == last else f"{first}\n{second}".rstrip()))
-        last = second
+            told = (f"{at:%H:%M}", *told)
+        elif unit in ("month", "quarter", "year"):
+            told = {"month": (month,), "quarter": (f"Q{at.month // 3 + 1}",)}.get(unit, ()) + told[-1:]
+        lines = next(count for count in range(1, len(told) + 1) if told[count:] == last[count:])
+        found.append((i if minutes else i + 0.5, "\n".join(told[:lines])))
+        last = told
     return found

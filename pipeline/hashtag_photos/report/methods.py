@@ -19,17 +19,13 @@ from urllib.parse import urlsplit
 from hashtag_photos.labels import KINDS, UNSURE, LabelSet, find_labels
 from hashtag_photos.models import FOR_THE_SAMPLE, presets
 from hashtag_photos.report.page import at_most, open_labels, points
+from hashtag_photos.report.phrases import INTERVAL, PERCENT, be, day, in_words, listed, people, sentences, verb
 from hashtag_photos.report.prose import (
-    PERCENT,
-    be,
     became,
-    in_words,
-    listed,
+    bounds_in_words,
     missing_bounds,
     none_had,
-    people,
     sensitive_to_prompts,
-    sentences,
     share_with_ends,
     without_paths,
 )
@@ -37,6 +33,7 @@ from hashtag_photos.report.references import Citations, software
 from hashtag_photos.run import Run
 from hashtag_photos.sources.sample import HASHTAG
 from hashtag_photos.stages.correct import CENSUS
+from hashtag_photos.stages.coverage import LOCAL_FILE, NO_HOST
 from hashtag_photos.stages.numbers import (
     CORRECTED,
     DIFFERENCE,
@@ -46,6 +43,7 @@ from hashtag_photos.stages.numbers import (
     Number,
     Whole,
     chance,
+    exactly,
     percents,
     times,
 )
@@ -55,10 +53,6 @@ from hashtag_photos.stages.tally import Tally
 from hashtag_photos.stages.units import ENGAGEMENT, PICTURES, UNITS
 from hashtag_photos.words import many, percent
 
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July"),
-    *("August", "September", "October", "November", "December"),
-)
 _SHORT = 12  # letters of a sha256, or of a commit, that tell it from others
 _PPI, _STRATA = "ppi", "post-stratified"
 _SPELLED = {
@@ -166,8 +160,13 @@ class _Methods:
                 self._sources(),
                 f"{gave} {many(coverage.posts, 'post') if coverage.posts else 'no posts'}{which}.",
                 self._dates(),
-                f"{many(repeated, 'post')} came more than once and {be(repeated)} counted once." if repeated else "",
-                f"{many(rejected, 'line')} of the sources could not be read as a post." if rejected else "",
+                f"Posts that came more than once were counted once, which left out {many(repeated, 'repeat')}."
+                if repeated
+                else "",
+                f"{many(rejected, 'line')} of the sources {be(rejected)} left out: not to be read as a post, or a known"
+                " post with other contents."
+                if rejected
+                else "",
             ),
             sentences(self._completeness(), self._authors()),
             f"#{HASHTAG} is a made-up hashtag: it is the sample that hashtag-photos brings along. Its posts were "
@@ -178,17 +177,15 @@ class _Methods:
         ]
 
     def _dates(self) -> str:
-        """When the posts were posted, but for a few that are far from all others."""
-        if self._times.posted is None or not self._tally.coverage.posts:
+        """When the posts were posted."""
+        coverage = self._tally.coverage
+        timed = coverage.posts - coverage.posts_without_time
+        if self._times.posted is None or not timed:
             return ""
-        coverage, timeline = self._tally.coverage, self._tally.timeline
-        strays = timeline.before + timeline.after
-        if strays and timeline.bins:
-            first = date.fromisoformat(timeline.bins[0].start[:10])
-            last = (datetime.fromisoformat(timeline.bins[-1].end) - timedelta(seconds=1)).date()
-            return f"All but {strays:,} of those with a time were posted {_between(first, last)} (UTC)."
-        who = "Those with a time were" if coverage.posts_without_time else "They were"
-        return f"{'It was' if coverage.posts == 1 else who} posted {_between(*self._times.posted)} (UTC)."
+        who = verb(timed, "It was", "They were")
+        if coverage.posts_without_time:
+            who = verb(timed, "The one with a time was", "Those with a time were")
+        return f"{who} posted {_between(*self._times.posted)} (UTC)."
 
     def _sources(self) -> str:
         told = [self._source(each) for each in self._asked]
@@ -264,10 +261,10 @@ class _Methods:
     def _downloaded(self) -> str:
         if self._times.downloaded is None:
             return ""
-        folders = bool(self._asked) and all(each.get("kind") == "folder" for each in self._asked)
-        which = "The photo was" if self._tally.coverage.had == 1 else "The photos were"
+        files = [each.value == LOCAL_FILE for each in self._tally.coverage.hosts if each.had]
+        how = "downloaded" if not any(files) else "read" if all(files) else "downloaded, or read where they are files,"
+        which = verb(self._tally.coverage.had, "The photo was", "The photos were")
         days = _between(*self._times.downloaded)
-        how = "read" if folders else "downloaded"
         return f"{which} {how} {days}, and decoded to the end so as to leave out what is cut short."
 
     def _files(self) -> str:
@@ -288,7 +285,8 @@ class _Methods:
 
     def _opted_out(self) -> str:
         """Whether servers were heeded that ask machines to leave pictures alone; nothing where none was asked."""
-        if all(each.get("kind") in ("folder", _SAMPLE) for each in self._asked):
+        servers = any(each.value not in (LOCAL_FILE, NO_HOST) for each in self._tally.coverage.hosts)
+        if self._is_sample or not servers:
             return ""
         heeded = self._run.stages.get("download", {}).get("opt_outs_heeded")
         if heeded is None:
@@ -393,10 +391,18 @@ class _Methods:
             f"{many(tally.images, 'image')}."
         )
 
+    @property
+    def _grouped(self) -> bool:
+        """Whether near-duplicates were looked for."""
+        used = self._run.used("duplicates", self._tally.model_key)
+        return used is not None or self._tally.pictures < self._tally.images
+
     def _duplicates(self) -> list[str]:
         tally = self._tally
         if not tally.images:
             return []
+        if not self._grouped:
+            return ["Near-duplicates were not looked for; each image counts as a picture of its own."]
         if tally.not_compared >= tally.images:
             return [
                 "Near-duplicates were not looked for, since an older version downloaded the images; each counts as a "
@@ -413,8 +419,6 @@ class _Methods:
             found = "None were found: every image is a picture of its own." if tally.images > 1 else ""
         else:
             found = f"The {many(tally.images, 'image')} are {many(tally.pictures, 'distinct picture')}."
-            if tally.largest:
-                found += f" No picture has more than {many(tally.largest[0].images, 'image')}."
         older = ""
         if tally.not_compared:
             older = (
@@ -519,7 +523,7 @@ class _Methods:
         return sentences(
             f"The model’s label is that of people in {right:,} of {many(model.n, 'picture')} with an undisputed "
             f"label{by_hand}.",
-            f"By class, with 95{PERCENT} intervals in brackets and {weighted}: {'; '.join(told)}." if told else "",
+            f"By class, with {INTERVAL}s in brackets and {weighted}: {'; '.join(told)}." if told else "",
             f"Its probabilities are off by {100 * model.calibration_error:.1f} points on average (expected calibration "
             f"error, from {many(model.rests_on, 'picture')}).",
         )
@@ -552,7 +556,11 @@ class _Methods:
         over_time = ""
         if len(timeline.bins) > 1:
             unit = timeline.unit if timeline.unit[:1].isdigit() else f"one {timeline.unit}"
-            over_time = f"Over time, shares of posts are given in {len(timeline.bins):,} bins of {escape(unit)} (UTC)."
+            first, strays = date.fromisoformat(timeline.bins[0].start[:10]), timeline.before + timeline.after
+            over_time = (
+                f"Over time, shares of posts are given in {len(timeline.bins):,} bins of {escape(unit)} from "
+                f"{day(first)} on (UTC){f', outside of which {be(strays)} {strays:,}' if strays else ''}."
+            )
         return [raw, self._correction(), sentences(worst, over_time)]
 
     def _correction(self) -> str:
@@ -640,14 +648,14 @@ class _Methods:
         """The shares of the classes in one unit, as a sentence."""
         whole = Whole(shares[0].unit, shares[0].of)
         told: list[str] = []
-        verb = False
+        shown = False
         for each in shares:
             if each.label == UNSURE and not each.value:
                 continue
             share = share_with_ends(each, first=first and not told)
-            if each.label == UNSURE or not verb:
+            if each.label == UNSURE or not shown:
                 told.append(f"{share} {whole.are(each.label, self._titles[each.label])}")
-                verb = verb or each.label != UNSURE
+                shown = shown or each.label != UNSURE
             else:
                 to = "to " if each.unit == ENGAGEMENT else ""
                 told.append(f"{share} {to}“{self._titles[each.label]}”")
@@ -662,6 +670,8 @@ class _Methods:
         if counted and not apart.value:
             return f"Among pictures, {first} and {second} have the same share."
         value, low, high = percents(apart.value, apart.low, apart.high)
+        if counted:
+            value = exactly(apart.value)
         points = f"{value} points" if value != "1" else "1 point"
         told = (
             f"Among pictures, the share of {first} is {points}{'' if counted else f' ({low} to {high})'} above that of "
@@ -681,19 +691,13 @@ class _Methods:
         if not bounds or not lost:
             return ""
         whole = many(bounds[0].of, "attachment")
-        told, verb = [], f" {'are' if bounds[0].of != 1 else 'is'}"
-        for each in bounds:
-            low, high = percents(each.low, each.high or 0.0)
-            told.append(f"between {low} and {high}{PERCENT}{verb} “{self._titles[each.label]}”")
-            verb = ""
         corrected = bounds[0].rests_on == "labels"
         census = corrected and all(own[0].method == CENSUS for own in self._corrected.values())
         sure = "as people labelled the others" if census else f"with 95{PERCENT} confidence" if corrected else (
             "as the model labels the others")  # fmt: skip
-        which = "attachment" if lost == 1 else "attachments"
         return (
-            f"Whatever the {lost:,} {which} show{'s' if lost == 1 else ''} that could not be had or classified, of all "
-            f"{whole} {listed(told)}, {sure}."
+            f"Whatever the {many(lost, 'attachment')} {verb(lost, 'shows', 'show')} that could not be had or "
+            f"classified, of all {whole} {bounds_in_words(bounds, self._titles)}, {sure}."
         )
 
     def _without_words(self) -> str:
@@ -743,7 +747,7 @@ class _Methods:
         review = tally.review
         counted = bool(self._corrected) and all(own[0].method == CENSUS for own in self._corrected.values())
         told = []
-        if not coverage.collected_completely and coverage.posts:
+        if coverage.incomplete and coverage.posts:
             told.append("The collection is not complete: what is counted is what was collected, and not the whole.")
         if any(each.get("hashtag") for each in self._asked):
             told.append(
@@ -769,7 +773,7 @@ class _Methods:
             told += [f"{_capital(escape(_fact(warning)))}." for warning in warnings]
         elif review.labelled and review.coders == 1:
             told.append("One person alone labelled the sample.")
-        if tally.pictures:
+        if tally.pictures and self._grouped:
             told.append(
                 "Near-duplicates are judged by thumbnails: pictures that differ in less than these show count as one, "
                 "and crops that these don’t join as several."
@@ -833,21 +837,15 @@ def _times(run: Run) -> _Times:
     return _Times(posted=days(*posts[:2]), collected=days(*posts[2:]), downloaded=days(*photos))
 
 
-def _day(day: date, *, year: bool = True, month: bool = True) -> str:
-    return " ".join(
-        filter(None, (str(day.day), _MONTHS[day.month - 1] if month else "", str(day.year) if year else ""))
-    )
-
-
 def _from_to(first: date, last: date) -> tuple[str, str]:
     """Two days, without what they have in common in the first one."""
     same_year = first.year == last.year
-    return _day(first, year=not same_year, month=not (same_year and first.month == last.month)), _day(last)
+    return day(first, year=not same_year, month=not (same_year and first.month == last.month)), day(last)
 
 
 def _between(first: date, last: date) -> str:
     if first == last:
-        return f"on {_day(first)}"
+        return f"on {day(first)}"
     begin, end = _from_to(first, last)
     return f"between {begin} and {end}"
 
@@ -864,9 +862,9 @@ def _period(since: str | None, until: str | None) -> str:
             days = f"on {finish}" if first.date() == last else f"from {begin} to {finish}"
             return f", asked for posts {days} (UTC)"
         if first:
-            return f", asked for posts from {_day(first.date())} on (UTC)"
-        return f", asked for posts up to {_day(last)} (UTC)" if last else ""
-    told = [f"{word} {_day(each.date())}, {each:%H:%M}" for word, each in (("from", first), ("before", end)) if each]
+            return f", asked for posts from {day(first)} on (UTC)"
+        return f", asked for posts up to {day(last)} (UTC)" if last else ""
+    told = [f"{word} {day(each)}, {each:%H:%M}" for word, each in (("from", first), ("before", end)) if each]
     return f", asked for posts {' and '.join(told)} (UTC)"
 
 
@@ -882,7 +880,7 @@ def _pixels(size: Any) -> str:
 def _index(agreed: Agreed) -> str:
     ends = f"{agreed.low:.2f} to {agreed.high:.2f}".replace("-", "\N{MINUS SIGN}")
     value = f"{agreed.value:.2f}".replace("-", "\N{MINUS SIGN}")
-    return f"{value} (95{PERCENT} interval {ends}; {people(agreed.coders)}, {many(agreed.n, 'picture')})"
+    return f"{value} ({INTERVAL} {ends}; {people(agreed.coders)}, {many(agreed.n, 'picture')})"
 
 
 def _ends(*share: float) -> str:

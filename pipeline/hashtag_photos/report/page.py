@@ -2,6 +2,7 @@
 
 A template extends base.html.j2, which has the head, the skip link and the order of landmarks. Style and script stand in
 the page. Its Content-Security-Policy allows these two by their sha256, pictures as data: addresses, and nothing else.
+What would turn the direction of the words after it, or hide them, is left out of all text.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.numbers import Number
 from hashtag_photos.stages.reviewed import Agreed
 from hashtag_photos.stages.tally import ClassTally
-from hashtag_photos.words import many, percent
+from hashtag_photos.words import harmless, many, percent
 
 REASONS = {
     "gone": "gone",
@@ -49,7 +50,7 @@ REASONS = {
 }
 _STYLES = ("report.css", "pictures.css")
 _SCRIPTS = ("report.js", "wall.js")
-_COLOURS = 6  # of classes; further ones begin anew
+_COLOURS = 6  # of classes; further ones share a look
 _RANGE = r"\([0-9.,]+ to [0-9.,]+\)"
 _LONGEST_TITLE = 80  # characters of what a tab or a window is called
 
@@ -73,19 +74,22 @@ def render(template: str, **context: Any) -> str:
 
 
 def place_of(label: str, classes: Sequence[ClassTally]) -> str:
-    """How style names the colour and the mark of a class: c0, c1… in the order of the classes, or unsure."""
+    """How style names the colour and the mark of a class: c0, c1… in the order of the classes, other, or unsure."""
     if label == UNSURE:
         return UNSURE
     decided = [each.label for each in classes if each.label != UNSURE]
-    return f"c{decided.index(label) % _COLOURS}" if label in decided else ""
+    if label not in decided:
+        return ""
+    place = decided.index(label)
+    return f"c{place}" if place < _COLOURS else "other"
 
 
 def marked(sentence: str, classes: Iterable[ClassTally]) -> Markup:
     """A sentence with the class names that it quotes underlined in the colours that they have in the figures, and its
     intervals smaller than its shares.
     """
-    classes = list(classes)
-    places = {f"“{each.title}”": place_of(each.label, classes) for each in classes}
+    classes, sentence = list(classes), harmless(sentence)
+    places = {f"“{harmless(each.title)}”": place_of(each.label, classes) for each in classes}
     names = "|".join(re.escape(name) for name in sorted(places, key=len, reverse=True))
     pieces = re.split(f"({names}|{_RANGE})" if names else f"({_RANGE})", sentence)
     return Markup("").join(
@@ -134,11 +138,17 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_TITLE else text[: _LONGEST_TITLE - 1] + "…"
 
 
+def _printed(value: Any) -> Any:
+    """What a template prints, without what would turn or hide the words after it. Markup is made of such text."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else harmless(value)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("hashtag_photos.report"),
         autoescape=True,
+        finalize=_printed,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

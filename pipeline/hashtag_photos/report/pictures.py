@@ -6,12 +6,12 @@ of it, its alternative text among it, and links to them, are left out where peop
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
@@ -21,14 +21,15 @@ from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.group import groups_path
 from hashtag_photos.stages.tally import Tally
 from hashtag_photos.tables import GROUPS, probability_column, scores_schema
+from hashtag_photos.words import plain
 
 if TYPE_CHECKING:
     import duckdb
 
 _LINKS = 3
-_LONGEST_ALT, _LONGEST_NAME = 300, 60  # characters
+_LONGEST_TEXT, _LONGEST_NAME = 300, 60  # characters
 _WORDS = r"[^\pC\pZ]"  # what isn't blank
-_BLANKS = {ord(letter): " " for letter in "\t\n\v\f\r\u0085\u2028\u2029"}
+_FILE = re.compile(r"file:.*/([^/?#]+)")
 
 # Photos that count
 _PHOTOS = """
@@ -61,11 +62,13 @@ _SHARED = """
 @dataclass(frozen=True, kw_only=True)
 class Link:
     """A post that shows a picture: its address, None where it has none in http or https, and the host of it, or else
-    the source. `author` where the run keeps authors' names; `day` (UTC) where the post states its time.
+    the source. `file` is the name of the picture's file where there is no address and it came from this machine;
+    `author` where the run keeps authors' names; `day` (UTC) where the post states its time.
     """
 
     url: str | None
     host: str
+    file: str | None
     author: str | None
     day: str | None
 
@@ -74,15 +77,17 @@ class Link:
 class Shown:
     """A picture, or one image of it, on the page.
 
-    `data` is a small copy as a data: address, of `width` and `height` pixels; None and 0 where pictures are left out or
-    the file can't be read. `probabilities` are of the classes by title, highest first. It has so many near-duplicate
-    `images` (1 for an image by itself) in so many `posts`, the first of them at `first_seen` (ISO, UTC), None if none
-    states its time. `links` are the first posts, and there are `more`. `alt` is the first alternative text that a post
-    has for it, else a plain name; it is `described` by people in the first case.
+    `data` is a small copy as a data: address, of `width` and `height` pixels, and `blurred` one of so few pixels that
+    nobody is known by them; None and 0 where pictures are left out or the file can't be read. `probabilities` are of
+    the classes by title, highest first. It has so many near-duplicate `images` (1 for an image by itself) in so many
+    `posts`, the first of them at `first_seen` (ISO, UTC), None if none states its time. `links` are the first posts,
+    and there are `more`. `alt` is the first alternative text that a post
+    has for it, else its file's name or a plain one; it is `described` by people in the first case.
     """
 
     picture: str
     data: str | None
+    blurred: str | None
     width: int
     height: int
     label: str
@@ -176,7 +181,8 @@ class Pictures:
                 SELECT name, source, post_id AS id, min(position) AS position
                 FROM photo JOIN image USING (sha256) JOIN wanted ON name = image.{key} GROUP BY ALL
             )
-            SELECT name, source, id, url, author, created_at, attachments[position + 1].alt AS alt
+            SELECT name, source, id, url, author, created_at,
+                attachments[position + 1].alt AS alt, attachments[position + 1].url AS file
             FROM showing JOIN posts USING (source, id)"""
         )
         order = "ORDER BY created_at NULLS LAST, source, id"
@@ -190,7 +196,7 @@ class Pictures:
         links: dict[str, list[Link]] = {}
         if authors:
             for name, *facts in database.execute(
-                f"""SELECT name, url, source, author, strftime(created_at, '%Y-%m-%d') FROM seen
+                f"""SELECT name, url, source, file, author, strftime(created_at, '%Y-%m-%d') FROM seen
                 QUALIFY row_number() OVER (PARTITION BY name {order}) <= {_LINKS} {order}"""
             ).fetchall():
                 links.setdefault(name, []).append(self._link(*facts))
@@ -201,11 +207,14 @@ class Pictures:
             SEMI JOIN wanted ON name = sha256 SEMI JOIN seen ON seen.name = sha256"""
         ).fetchall():
             posts, first_seen, alt = counted[name]
-            described = _plain(alt or "", _LONGEST_ALT) if authors else ""
+            described = plain(alt or "", _LONGEST_TEXT) if authors else ""
+            of_post = links.get(name, [])
+            file = of_post[0].file if of_post else None
             ranked = sorted(zip(self._classes.values(), probabilities, strict=True), key=lambda each: -each[1])
             found[name] = Shown(
                 picture=name,
                 data=None,
+                blurred=None,
                 width=0,
                 height=0,
                 label=label,
@@ -215,10 +224,10 @@ class Pictures:
                 images=images[name],
                 posts=posts,
                 first_seen=first_seen,
-                alt=described or f"Picture {name[:12]}",
+                alt=described or (f"File {file}" if file else f"Picture {name[:12]}"),
                 described=bool(described),
-                links=tuple(links.get(name, ())),
-                more=posts - len(links.get(name, ())),
+                links=tuple(of_post),
+                more=posts - len(of_post),
             )
         return {name: found[name] for name in names if name in found}
 
@@ -231,12 +240,14 @@ class Pictures:
         ).fetchall()
         return [sha256 for (sha256,) in rows]
 
-    def _link(self, url: str | None, source: str, author: str | None, day: str | None) -> Link:
+    def _link(self, url: str | None, source: str, file: str, author: str | None, day: str | None) -> Link:
         host = _host(url or "")
+        own = _FILE.fullmatch(file) if not host else None
         return Link(
             url=url if host else None,
-            host=_plain(host or source, _LONGEST_NAME),
-            author=_plain(author, _LONGEST_NAME) or None if author and self._named else None,
+            host=plain(host or source, _LONGEST_NAME),
+            file=plain(unquote(own[1]), _LONGEST_TEXT) or None if own else None,
+            author=plain(author, _LONGEST_NAME) or None if author and self._named else None,
             day=day,
         )
 
@@ -259,7 +270,7 @@ def counted_pictures(run: Run, tally: Tally, labels: LabelSet) -> Iterator[Pictu
 
 def _host(url: str) -> str:
     """The host of an address in http or https; empty for any other, and for one that programs read differently."""
-    if "\\" in url or any(letter.isspace() or unicodedata.category(letter) == "Cc" for letter in url):
+    if url != plain(url) or "\\" in url or " " in url:
         return ""
     try:
         parts = urlsplit(url)
@@ -267,10 +278,3 @@ def _host(url: str) -> str:
     except ValueError:
         return ""
     return host if parts.scheme in ("http", "https") and "@" not in parts.netloc else ""
-
-
-def _plain(text: str, longest: int) -> str:
-    """Text from outside in one line, without control characters, and not too long."""
-    text = "".join(letter for letter in text.translate(_BLANKS) if unicodedata.category(letter) != "Cc")
-    text = " ".join(text.split())
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -1,24 +1,24 @@
-"""The answer in words: a sentence, the kind of numbers in it and what is missing; and what sentences are made of."""
+"""The answer in words: a sentence, the kind of numbers in it and what is missing; and what methods.md says alike."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import PurePath
 
 from hashtag_photos.estimate import Estimate, wilson
 from hashtag_photos.labels import UNSURE, LabelSet
 from hashtag_photos.records import Incomplete
+from hashtag_photos.report.phrases import INTERVAL, PERCENT, be, in_words, listed, people, sentences, verb
 from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.coverage import Coverage
-from hashtag_photos.stages.numbers import BOUND, CORRECTED, RATIO, RAW, SHARE, Number, percents
+from hashtag_photos.stages.numbers import BOUND, CORRECTED, RATIO, RAW, SHARE, Number, exactly, percents
 from hashtag_photos.stages.tally import Tally
 from hashtag_photos.stages.units import PICTURES
 from hashtag_photos.words import many, percent
 
-PERCENT = "\N{NO-BREAK SPACE}%"
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NEAR = 1.1  # of two classes as near as this is said that there are about as many of each
 _KNOWN_NEAR = 1.25  # if this is as far as their ratio may go
 _WIDE = 2.0  # an interval of a ratio whose ends are further apart gives no ratio to tell
@@ -80,32 +80,6 @@ def headline(tally: Tally, labels: LabelSet) -> Headline:
     )
 
 
-def in_words(count: int) -> str:
-    """A count up to ten as a word, above in digits; "no" for none."""
-    return _WORDS[count] if count < len(_WORDS) else f"{count:,}"
-
-
-def listed(items: Iterable[str], between: str = ", ") -> str:
-    """ "a", "a and b", "a, b and c"."""
-    *others, last = items
-    return f"{between.join(others)} and {last}" if others else last
-
-
-def sentences(*each: str) -> str:
-    """Sentences, one after the other; empty ones are left out."""
-    return " ".join(filter(None, each))
-
-
-def be(count: int) -> str:
-    """Was or were."""
-    return "was" if count == 1 else "were"
-
-
-def people(count: int) -> str:
-    """How many people, as a word."""
-    return "one person" if count == 1 else f"{in_words(count)} people"
-
-
 def became(missing: dict[str, int], most: int | None = None) -> str:
     """What became of attachments by their status, the most frequent first: "4 were no longer there and 1 was …".
 
@@ -144,10 +118,9 @@ def share_with_ends(share: Number, *, first: bool = False) -> str:
     if share.value is None or share.high is None:
         raise ValueError(f"{share.kind} {share.measure} of {share.label} has no value to tell")
     if share.method == CENSUS:
-        return f"{_counted(share.value)}{PERCENT}"
+        return f"{exactly(share.value)}{PERCENT}"
     value, low, high = percents(share.value, share.low, share.high)
-    what = f"95{PERCENT} interval " if first else ""
-    return f"{value}{PERCENT} ({what}{low} to {high})"
+    return f"{value}{PERCENT} ({f'{INTERVAL} ' if first else ''}{low} to {high})"
 
 
 def missing_bounds(tally: Tally, labels: Iterable[str], *, corrected: bool) -> list[Number]:
@@ -159,6 +132,16 @@ def missing_bounds(tally: Tally, labels: Iterable[str], *, corrected: bool) -> l
         if each.kind == BOUND and each.measure == SHARE and each.rests_on in rests_on
     }
     return [found[label] for label in labels if label in found]
+
+
+def bounds_in_words(bounds: Sequence[Number], titles: Mapping[str, str]) -> str:
+    """The shares of attachments that bounds tell of: "between 10 and 90 % are “Friendly” and …". Of one at least."""
+    told: list[str] = []
+    for each in bounds:
+        low, high = percents(each.low, each.high or 0.0)
+        shows = f" {verb(each.of, 'is', 'are')}" if not told else ""
+        told.append(f"between {low} and {high}{PERCENT}{shows} “{titles[each.label]}”")
+    return listed(told)
 
 
 def _shown(tally: Tally, labels: LabelSet) -> list[Number]:
@@ -180,13 +163,13 @@ def _answer(tally: Tally, titles: dict[str, str], shown: list[Number]) -> str:
             return "The one distinct picture is too close to call"
         return f"The one distinct picture shows “{titles[shown[0].label]}”"
     parts = []
-    verb = " show"
+    show = " show"
     for each in shown:
         if each.label == UNSURE:
             parts.append(f"{share_with_ends(each)} are too close to call")
         else:
-            parts.append(f"{share_with_ends(each)}{verb} “{titles[each.label]}”")
-            verb = ""
+            parts.append(f"{share_with_ends(each)}{show} “{titles[each.label]}”")
+            show = ""
     return f"Of {many(tally.pictures, 'distinct picture')}, {listed(parts)}"
 
 
@@ -231,18 +214,9 @@ def _ratio(tally: Tally, more: Number, less: Number) -> Estimate | None:
 
 
 def _in_whole_numbers(ratio: float) -> tuple[int, int]:
-    """The smallest whole numbers, up to ten, that a ratio is near to; else how many there are to one."""
-    for least in range(1, 10):
-        most = round(ratio * least)
-        if most <= 10 and abs(most / least - ratio) <= _ROUNDED * ratio:
-            return least, most
-    return 1, round(ratio)
-
-
-def _counted(share: float) -> str:
-    """A share of what was counted, which has no interval: with as many digits as it needs not to be nothing, or all."""
-    least = min((each for each in (share, 1 - share) if each > 1e-9), default=1.0)
-    return f"{100 * share:.{0 if least >= 0.005 else 1 if least >= 0.0005 else 2}f}"
+    """The smallest whole numbers that a ratio is near to."""
+    least = next(each for each in count(1) if abs(round(ratio * each) / each - ratio) <= _ROUNDED * ratio)
+    return least, round(ratio * least)
 
 
 def _of_the_model(tally: Tally, titles: dict[str, str], shown: list[Number]) -> str:
@@ -262,8 +236,7 @@ def _of_the_model(tally: Tally, titles: dict[str, str], shown: list[Number]) -> 
     return sentences(
         "Raw: as the classifier labels pictures."
         if tally.pictures == 1
-        else f"Raw: as the classifier labels pictures, with 95{PERCENT} intervals in brackets; its own errors are not "
-        "in them.",
+        else f"Raw: as the classifier labels pictures, with {INTERVAL}s in brackets; its own errors are not in them.",
         errors,
         close,
         sensitive_to_prompts(tally, titles),
@@ -287,8 +260,8 @@ def _of_people(tally: Tally, titles: dict[str, str], shown: list[Number]) -> str
         kind = f"Counted: every picture was labelled by hand{', ' + by.strip() if by else ''}, so there is no interval."
     else:
         kind = (
-            f"Corrected: estimated from {many(shown[0].n, 'hand label')} of a random sample{by}, with 95{PERCENT} "
-            "intervals in brackets that cover the classifier’s errors."
+            f"Corrected: estimated from {many(shown[0].n, 'hand label')} of a random sample{by}, with {INTERVAL}s "
+            "in brackets that cover the classifier’s errors."
         )
     raw = [each for share in shown if (each := tally.number(RAW, share.label))]
     alone = listed([f"{share_with_ends(each)} “{titles[each.label]}”" for each in raw])
@@ -307,7 +280,7 @@ def _missing(tally: Tally, labels: LabelSet, shown: Sequence[Number]) -> str:
     posts = ""
     if coverage.posts_without_attachments:
         none = coverage.posts_without_attachments
-        posts = f"Of {many(coverage.posts, 'post')}, {none:,} {'has' if none == 1 else 'have'} no picture attached."
+        posts = f"Of {many(coverage.posts, 'post')}, {none:,} {verb(none, 'has', 'have')} no picture attached."
     lost = coverage.attachments - tally.photos
     if not coverage.attachments:
         had = "No post has a picture attached." if coverage.posts else "There are no posts."
@@ -329,15 +302,9 @@ def _missing(tally: Tally, labels: LabelSet, shown: Sequence[Number]) -> str:
             corrected=bool(shown) and shown[0].kind == CORRECTED,
         )
         if bounds:
-            verb, parts = " are", []
-            for each in bounds:
-                low, high = percents(each.low, each.high or 0.0)
-                parts.append(f"between {low} and {high}{PERCENT}{verb} “{titles[each.label]}”")
-                verb = ""
             sure = f", with 95{PERCENT} confidence" if bounds[0].rests_on == "labels" and not _census(shown) else ""
-            whole = "attachment" if bounds[0].of == 1 else "attachments"
-            had += f" Whatever {'it shows' if lost == 1 else 'they show'}, of all {bounds[0].of:,} {whole} "
-            had += f"{listed(parts)}{sure}."
+            had += f" Whatever {verb(lost, 'it shows', 'they show')}, of all {many(bounds[0].of, 'attachment')} "
+            had += f"{bounds_in_words(bounds, titles)}{sure}."
     return sentences(_incomplete(tally), had, posts)
 
 

@@ -20,13 +20,15 @@ Made = TypeVar("Made")
 
 _FINER = 2  # a JPEG is decoded at no less than twice the pixels wanted, then shrunk with care
 _QUALITY = 75
+BLURRED = 6  # pixels that are left of a side of a blurred picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thumbnail:
-    """A small picture as a data: address; width and height are its pixels."""
+    """A small picture as a data: address, of `width` and `height` pixels; `blurred` is one of BLURRED at most."""
 
     data: str
+    blurred: str
     width: int
     height: int
 
@@ -36,7 +38,7 @@ def thumbnails(run: Run, images: Mapping[str, str], side: int) -> dict[str, Thum
 
     def thumbnail(image: Image.Image) -> Thumbnail:
         image.thumbnail((side, side))
-        return Thumbnail(data=data_address(image), width=image.width, height=image.height)
+        return Thumbnail(data=data_address(image), blurred=_blurred(image), width=image.width, height=image.height)
 
     return _each(run, images, side, thumbnail)
 
@@ -46,6 +48,14 @@ def squares(run: Run, images: Mapping[str, str], side: int) -> dict[str, Image.I
     from PIL import ImageOps
 
     return _each(run, images, side, lambda image: ImageOps.fit(image, (side, side)))
+
+
+def _blurred(image: Image.Image) -> str:
+    from PIL import Image as Pillow
+
+    share = BLURRED / max(image.size)
+    few = max(1, round(share * image.width)), max(1, round(share * image.height))
+    return data_address(image.resize(few, Pillow.Resampling.BOX))
 
 
 def data_address(image: Image.Image, quality: int = _QUALITY) -> str:

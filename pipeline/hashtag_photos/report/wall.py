@@ -16,16 +16,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hashtag_photos.labels import LabelSet
-from hashtag_photos.report.pictures import Shown, counted_pictures
-from hashtag_photos.report.thumbs import data_address, squares
+from hashtag_photos.report.pictures import Pictures, Shown
+from hashtag_photos.report.thumbs import BLURRED, data_address, squares
 from hashtag_photos.run import Run
 from hashtag_photos.stages.tally import Tally
 from hashtag_photos.tables import vectors_of
 
 MOST = 1_200  # pictures
 SMALLEST, LARGEST = 64, 128  # pixels of a tile: of MOST, and of so few that all need no more
-_BLURRED_SIDE = 6
 _FEWEST = 5  # to be laid out
 _COMPONENTS = 50
 _PERPLEXITY = 30.0
@@ -59,19 +57,18 @@ class Wall:
         return math.ceil(len(self.tiles) / self.columns)
 
 
-def wall(run: Run, tally: Tally, labels: LabelSet, *, authors: bool = True) -> Wall | None:
-    """The wall of a tally's pictures, or of MOST of them drawn at random; None where there are none.
+def wall(run: Run, tally: Tally, known: Pictures, *, authors: bool = True) -> Wall | None:
+    """The wall of a tally's pictures, all `known` or MOST of them drawn at random; None where there are none.
 
     Without `authors` nothing is in it that could name people beside what pictures show.
     """
     from PIL import Image
 
-    with counted_pictures(run, tally, labels) as known:
-        names = known.drawn(MOST)
-        if not names:
-            return None
-        shown = known.shown(names, authors=authors)
-        files = known.formats(names)
+    names = known.drawn(MOST)
+    if not names:
+        return None
+    shown = known.shown(names, authors=authors)
+    files = known.formats(names)
     columns = min(len(names), math.ceil(math.sqrt(_SHAPE * len(names))))
     cells = arranged(_vectors(run, tally.model_key, names), columns)
     names = names if cells is None else [names[place] for place in np.argsort(cells)]
@@ -82,7 +79,7 @@ def wall(run: Run, tally: Tally, labels: LabelSet, *, authors: bool = True) -> W
         if name in tiles:
             row, column = divmod(number, columns)
             mosaic.paste(tiles[name], (column * side, row * side))
-    small = mosaic.width // side * _BLURRED_SIDE, mosaic.height // side * _BLURRED_SIDE
+    small = mosaic.width // side * BLURRED, mosaic.height // side * BLURRED
     return Wall(
         pictures=tally.pictures,
         columns=columns,

@@ -25,11 +25,11 @@ from hashtag_photos.labels import LabelSet, label_set_from_facts
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.correct import CENSUS
-from hashtag_photos.stages.numbers import CORRECTED, RAW, Number, Whole, chance, exactly, percents, share_in_words
+from hashtag_photos.stages.numbers import CORRECTED, RAW, Number, Whole, chance, exactly, percents
 from hashtag_photos.stages.summarize import summarize
 from hashtag_photos.stages.tally import Tally
-from hashtag_photos.stages.timeline import Timeline, TimeTally, common_axis, timeline_of
-from hashtag_photos.stages.units import PICTURES, UNITS
+from hashtag_photos.stages.timeline import LEAST_BINS, BinTally, Timeline, TimeTally, common_axis, timeline_of
+from hashtag_photos.stages.units import ENGAGEMENT, PICTURES, UNITS
 from hashtag_photos.tables import POSTS, as_csv
 from hashtag_photos.words import many
 
@@ -87,6 +87,11 @@ class Difference:
         """Whether the interval says which of the two has more."""
         return self.difference.low > 0 or self.difference.high < 0
 
+    @property
+    def digits(self) -> int:
+        """How many digits after the point tell both shares and their difference in per cent, the same for all."""
+        return _digits(self.a, self.b, self.difference)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
@@ -104,7 +109,8 @@ class Comparison:
     """Two runs beside each other.
 
     `differences` are raw and corrected, by unit and class. `left_out` says what is not compared, and why; `notes` what
-    to be careful of. `unit` is how long a bin of `moments` is, "" where there is no common time line.
+    to be careful of, beyond what the collection of each run lacks (its tally's coverage). `unit` is how long a bin of
+    `moments` is, "" where there is no common time line.
     """
 
     a: Side
@@ -227,6 +233,12 @@ def compared(a: Side, b: Side, shared: Shared, timelines: Sequence[Timeline] | N
 
     Raises RunConflictError where nothing can be compared.
     """
+    empty = [side.name for side in (a, b) if not side.tally.images]
+    if empty:
+        raise RunConflictError(
+            f"nothing of {a.name} and {b.name} can be compared: no picture of {' and of '.join(empty)} was classified",
+            subject=empty[0],
+        )
     titles = {each.label: each.title for each in a.tally.classes}
     left_out = list(_left_out(a, b))
     differences: list[Difference] = []
@@ -238,19 +250,14 @@ def compared(a: Side, b: Side, shared: Shared, timelines: Sequence[Timeline] | N
                     differences.append(_difference(a.name, b.name, one, other, title))
     if not differences:
         raise RunConflictError(
-            f"nothing of {a.name} and {b.name} can be compared: {'; '.join(left_out) or 'one of them has no pictures'}",
+            f"nothing of {a.name} and {b.name} can be compared: {'; '.join(left_out)}",
             subject=b.name,
         )
-    moments = tuple(_moments(*timelines)) if timelines else ()
-    if timelines and not moments:
-        without = [
-            side.name
-            for side, timeline in zip((a, b), timelines, strict=True)
-            if not any(each.posts_total for each in timeline.rows)
-        ]
-        left_out.append(
-            f"over time: in {' and in '.join(without)}, no post with a picture has a place on a common axis"
-        )
+    moments: tuple[Moment, ...] = ()
+    if timelines:
+        why = list(_no_time_line((a, b), timelines))
+        left_out += why
+        moments = () if why else tuple(_moments(*timelines))
     return Comparison(
         a=a,
         b=b,
@@ -324,6 +331,10 @@ def _same_question(a: Side, b: Side) -> bool:
 
 def _left_out(a: Side, b: Side) -> Iterator[str]:
     """What of two runs with the same classes can't be compared, and why."""
+    silent = [side.name for side in (a, b) if not any(each.unit == ENGAGEMENT for each in side.tally.numbers)]
+    if len(silent) == 1:
+        why = "no post with pictures states any likes, reposts or replies of its own"
+        yield f"shares of {ENGAGEMENT}: in {silent[0]}, {why}"
     if not _alike(a, b):
         yield (
             f"raw shares: {'; '.join(_unlike(a, b))}, and another measure gives other shares of the same pictures; "
@@ -405,23 +416,39 @@ def _sentence(
     probability: float | None,
 ) -> str:
     whole = Whole(a.unit, a.of)
-    counted = a.method == b.method == CENSUS
+    digits = _digits(a, b, apart)
     shares = (
-        f"In {name_a}, {share_in_words(a)} of {whole.named} {whole.are(a.label, title)}, and in {name_b} "
-        f"{share_in_words(b)} of {b.of:,}"
+        f"In {name_a}, {_share_in_words(a, digits)} of {whole.named} {whole.are(a.label, title)}, and in {name_b} "
+        f"{_share_in_words(b, digits)} of {b.of:,}"
     )
     likely = ""
     if probability is not None:
         likely = f"; the probability that the share is larger in {name_b} is {chance(probability)}"
-    return f"{shares}: {apart_in_words(apart, by, interval=not counted)}, {_rests(name_a, name_b, a, b)}{likely}."
+    counted = a.method == b.method == CENSUS
+    told = apart_in_words(apart, by, digits=digits, interval=not counted)
+    return f"{shares}: {told}, {_rests(name_a, name_b, a, b)}{likely}."
 
 
-def apart_in_words(apart: Estimate, by: Estimate | None = None, *, interval: bool = True) -> str:
+def _share_in_words(share: Number, digits: int) -> str:
+    """A share with its interval, or without, where everything was counted."""
+    value, low, high = (f"{100 * each:.{digits}f}" for each in (share.value or 0.0, share.low, share.high or 0.0))
+    return f"{value} %" + ("" if share.method == CENSUS else f" (95 % interval {low} to {high} %)")
+
+
+def _digits(*of: Number | Estimate) -> int:
+    """How many digits after the point tell shares and differences in per cent, and their intervals, all alike."""
+    told = []
+    for each in of:
+        counted = each.low == each.high
+        told += [exactly(each.value or 0.0)] if counted else percents(each.value or 0.0, each.low, each.high or 0.0)
+    return max(len(each.partition(".")[2]) for each in told)
+
+
+def apart_in_words(apart: Estimate, by: Estimate | None = None, *, digits: int, interval: bool = True) -> str:
     """A difference, and where it is clear the ratio, such as "11 points (95 % interval 7 to 15) more, 1.2 times…"."""
     if apart.value == 0 and not interval:
         return "the same share"
-    value, low, high = (each.lstrip("\N{MINUS SIGN}") for each in percents(apart.value, apart.low, apart.high))
-    size = value if interval else exactly(abs(apart.value))
+    size, low, high = (f"{100 * abs(each):.{digits}f}" for each in (apart.value, apart.low, apart.high))
     points = f"{size} point{'' if size == '1' else 's'}"
     more = "less" if apart.value < 0 else "more"
     if not interval:
@@ -471,16 +498,15 @@ def _columns(name: str, estimate: Estimate | None) -> dict[str, float | None]:
 def _notes(
     a: Side, b: Side, shared: Shared, differences: Sequence[Difference], timelines: Sequence[Timeline] | None
 ) -> Iterator[str]:
-    kinds = {each.kind for each in differences}
-    yield from _dependence(a, b, shared, kinds)
-    if RAW in kinds:
+    raw = any(each.kind == RAW for each in differences)
+    sampled = any(each.kind == CORRECTED and CENSUS not in (each.a.method, each.b.method) for each in differences)
+    yield from _dependence(a, b, shared, raw=raw, sampled=sampled)
+    if raw:
         yield (
             "a model can err more often in the pictures of one run than in those of the other, and a raw difference "
             "can be made of this alone: to rule it out, compare corrected shares, from hand labels in both"
         )
     for side in (a, b):
-        for each in side.tally.coverage.incomplete:
-            yield f"the collection of {side.name} is incomplete: {each.source}: {each.reason}"
         missing = side.tally.coverage.attachments - side.tally.photos
         if missing:
             of = many(side.tally.coverage.attachments, "attachment")
@@ -493,26 +519,27 @@ def _notes(
             yield f"in {side.name}, {many(timeline.timeless, 'post')} without a certain time: not on the time axis"
         off = timeline.before + timeline.after
         if off:
-            yield f"in {side.name}, {many(off, 'post')} far from all others in time: not on the time axis"
+            yield f"in {side.name}, {many(off, 'post')} before or after nearly all others: not on the time axis"
 
 
-def _dependence(a: Side, b: Side, shared: Shared, kinds: set[str]) -> Iterator[str]:
-    """What both runs have in common, and what that does to the intervals of differences."""
+def _dependence(a: Side, b: Side, shared: Shared, *, raw: bool, sampled: bool) -> Iterator[str]:
+    """What both runs have in common, and what that does to the intervals of differences: whether there are `raw` ones,
+    and corrected ones that rest on a sample in both."""
     if shared.images:
         both = _in_both(a, b, shared.images)
         are = "is" if shared.posts == 1 else "are"
         posts = f", and {many(shared.posts, 'post')} {are} in both" if shared.posts else ""
         meaning = []
-        if RAW in kinds:
+        if raw:
             meaning.append(
                 "what they show is the same in both, while the intervals of raw differences take the runs as "
                 "independent: they are rather too wide than too narrow"
             )
-        if CORRECTED in kinds and a.seed != b.seed:
+        if sampled and a.seed != b.seed:
             meaning.append("those of corrected differences hold, since each run has a random sample of its own")
         yield f"{both}{posts}: {'; '.join(meaning)}" if meaning else f"{both}{posts}"
         yield "only the same files are counted as such: whether others are near-duplicates across runs is not looked at"
-    if CORRECTED in kinds and a.seed is not None and a.seed == b.seed:
+    if sampled and a.seed is not None and a.seed == b.seed:
         yield (
             "the samples of both runs were drawn with the same seed, as those of a run and its copy are: they are not "
             "independent, and the intervals of corrected differences, which take them so, can be too wide or too narrow"
@@ -531,10 +558,32 @@ def _in_both(a: Side, b: Side, images: int) -> str:
     return f"{many(images, 'image')} {are} in both runs ({of})"
 
 
-def _moments(a: Timeline, b: Timeline) -> Iterator[Moment]:
-    """The rows of two time lines over the same bins, beside each other; nothing if one of them has no posts in any."""
-    if not all(any(each.posts_total for each in timeline.rows) for timeline in (a, b)):
+def _no_time_line(sides: Sequence[Side], timelines: Sequence[Timeline]) -> Iterator[str]:
+    """Why there is no common time line, if so: a run isn't on it, or its bins are so wide, as there is so much time
+    between the runs, that nothing is left of how one of them went."""
+    held = [_pictured(each) for each in timelines]
+    without = [side.name for side, bins in zip(sides, held, strict=True) if not bins]
+    if without:
+        yield f"over time: in {' and in '.join(without)}, no post with a picture has a place on a common axis"
         return
+    own = [_pictured(side.tally.timeline) for side in sides]
+    lost = any(len(bins) < LEAST_BINS <= len(had) for bins, had in zip(held, own, strict=True))
+    if lost and (own[0][-1].end <= own[1][0].start or own[1][-1].end <= own[0][0].start):
+        unit = timelines[0].unit
+        times = " and ".join(f"{side.name} (from {bins[0].start[:10]})" for side, bins in zip(sides, own, strict=True))
+        yield (
+            f"over time: {times} are so far apart that an axis for both goes by {'' if unit[0].isdigit() else 'the '}"
+            f"{unit}, which shows too little of how the shares went; the report of each run has its own axis"
+        )
+
+
+def _pictured(timeline: Timeline) -> list[BinTally]:
+    """The bins that have a picture."""
+    return [each for each in timeline.bins if each.posts]
+
+
+def _moments(a: Timeline, b: Timeline) -> Iterator[Moment]:
+    """The rows of two time lines over the same bins, beside each other."""
     ends = {each.start: each.end for each in a.bins}
     others = {(each.start, each.label): each for each in b.rows}
     for each in a.rows:

@@ -251,12 +251,14 @@ class Whole:
         if self.unit == ENGAGEMENT:
             return f"{self.count:,} likes, reposts and replies" if self.count != 1 else "1 like, repost or reply"
         if self.unit == POSTS:
-            return f"{many(self.count, 'post')} with pictures, each divided evenly among its pictures"
+            divided = "each divided evenly among its pictures" if self.count != 1 else "divided evenly among these"
+            return f"{many(self.count, 'post')} with pictures, {divided}"
         return many(self.count, {PICTURES: "distinct picture", IMAGES: "image file"}.get(self.unit, "photo"))
 
     def are(self, label: str, title: str) -> str:
         """What a part of it does that shows the class, such as "are “Friendly”"."""
-        verb = {POSTS: "show", ENGAGEMENT: "went to"}.get(self.unit, "are" if self.count != 1 else "is")
+        one, more = {POSTS: ("shows", "show"), ENGAGEMENT: ("went to", "went to")}.get(self.unit, ("is", "are"))
+        verb = one if self.count == 1 else more
         if label != UNSURE:
             return f"{verb} “{title}”"
         return f"{verb} {'pictures ' if self.unit in (POSTS, ENGAGEMENT) else ''}too close to call"
@@ -283,16 +285,11 @@ def _share(share: float, low: float, high: float) -> str:
     return f"{value} % (95 % interval {ends[0]} to {ends[1]} %)"
 
 
-def share_in_words(share: Number) -> str:
-    """A share that has a value with its interval, or without, where everything was counted."""
-    assert share.value is not None
-    assert share.high is not None
-    return f"{exactly(share.value)} %" if share.method == CENSUS else _share(share.value, share.low, share.high)
-
-
 def percents(*shares: float) -> list[str]:
     """Shares times 100, with as many digits as it takes to tell them apart, or from nothing: two at most."""
     width, least = max(shares) - min(shares), min((abs(each) for each in shares if each), default=1.0)
+    if width < 1e-9:  # they are the same
+        width = 1.0
     digits = 0 if width >= 0.025 and least >= 0.005 else 1 if width >= 0.0025 and least >= 0.0005 else 2
     return [f"{100 * each + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}") for each in shares]
 

@@ -24,12 +24,17 @@ from hashtag_photos.stages.units import PICTURES, Units, count_units
 if TYPE_CHECKING:
     import duckdb
 
-NOT_STATED = "(not stated)"
+NOT_STATED = "(not stated)"  # of languages
+NO_CODE = "(no language code)"
+# A language tag by its shape (BCP 47, RFC 5646), underscores taken for hyphens; what else people wrote is no language
+_TAG = "^([a-z]{2,3})([-_][a-z0-9]{1,8})*$"
 
 _TABLES = f"""
     CREATE TABLE post AS
     SELECT row_number() OVER ()::INTEGER AS post, source, id, created_at, repost_of IS NOT NULL AS repost,
-        coalesce(nullif(trim(language), ''), '{NOT_STATED}') AS language, len(attachments)::INTEGER AS attachments,
+        CASE WHEN coalesce(trim(language), '') = '' THEN '{NOT_STATED}'
+            ELSE coalesce(nullif(regexp_extract(lower(trim(language)), '{_TAG}', 1), ''), '{NO_CODE}')
+        END AS language, len(attachments)::INTEGER AS attachments,
         CASE WHEN repost_of IS NULL AND coalesce(likes, reposts, replies) IS NOT NULL THEN
             greatest(coalesce(likes, 0), 0)::HUGEINT
                 + greatest(coalesce(reposts, 0), 0) + greatest(coalesce(replies, 0), 0)
@@ -97,8 +102,9 @@ def scored(run: Run, model_key: str | None = None, labels_key: str | None = None
 def shown(run: Run, found: Scored) -> Iterator[duckdb.DuckDBPyConnection]:
     """The database of a run that also has `scores`, and these tables, whose numbers mean nothing outside of it:
 
-    - `post`: all posts: their number `post`, source, created_at, repost, language (NOT_STATED if it isn't), how many
-      `attachments`, and `engagement`, null for reposts and for those that state none
+    - `post`: all posts: their number `post`, source, created_at, repost, language (the first part of its tag: "en" of
+      "en-GB"; NOT_STATED, or NO_CODE if it isn't one), how many `attachments`, and `engagement`, null for reposts and
+      for those that state none
     - `shown`: photos that count: post, image, picture (these two are places in the units) and label, an ENUM
     - `had`: the same and those that were not classified, whose image is null
     - `images`: the images among `shown`: image, sha256, picture, label, and whether it stands for its picture; `placed`

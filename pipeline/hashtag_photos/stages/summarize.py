@@ -41,7 +41,7 @@ from hashtag_photos.tables import probability_column
 if TYPE_CHECKING:
     import duckdb
 
-_MOST_GROUPS = 12  # of near-duplicates, the largest
+_MOST_GROUPS = 12  # pictures, those in the most posts
 _POSTS, _ROWS = 200_000, 50_000  # of photos.csv at a time
 
 
@@ -183,13 +183,13 @@ def _of_people(
 
 
 def _largest(database: duckdb.DuckDBPyConnection, found: Scored) -> tuple[GroupTally, ...]:
-    """The pictures with the most near-duplicates, none without any."""
+    """The pictures in the most posts, none that is in one alone."""
     rows = database.execute(
-        f"""WITH many AS (SELECT picture FROM images GROUP BY picture HAVING count(*) > 1)
+        f"""WITH many AS (SELECT picture FROM shown GROUP BY picture HAVING count(*) > 1)
         SELECT picture, count(DISTINCT image) AS images, count(DISTINCT post) AS posts, count(*),
             strftime(min(created_at), '%Y-%m-%dT%H:%M:%SZ')
         FROM shown SEMI JOIN many USING (picture) JOIN post USING (post) GROUP BY picture
-        ORDER BY images DESC, posts DESC, picture LIMIT {_MOST_GROUPS}"""
+        HAVING posts > 1 ORDER BY posts DESC, images DESC, picture LIMIT {_MOST_GROUPS}"""
     ).fetchall()
     label_of = found.label_of[found.stands]
     return tuple(

@@ -83,7 +83,7 @@ class PartTally:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupTally:
-    """A picture with near-duplicates, by the image that stands for it: its images, and the posts that show any of them.
+    """A picture in several posts, by the image that stands for it: its images, and the posts that show any of them.
 
     `first_seen` is the time of the first of these posts ("2014-04-22T21:30:00Z"), None if none states its time; `label`
     what the model says of that image.
@@ -138,9 +138,10 @@ class Tally:
     tell. What was not computed is None: the shares under other wordings (`robustness`), those without pictures of words
     (`without_text`), what the precision changes (`check`), and `agreement`, without hand labels.
 
-    `numbers` are all that there is to publish. Posts that state no language are among `languages` as "(not stated)".
-    `largest` are the groups with the most near-duplicates, and of
-    `not_compared` images it isn't known whether they have any: an older version downloaded them. `review` is how the
+    `numbers` are all that there is to publish. `languages` are the first parts of language tags ("en" of
+    "en-GB"), "(not stated)", or "(no language code)" where there is something else. `largest` are the pictures in the
+    most posts, and in more than one. Of `not_compared` images it isn't known whether they have near-duplicates: an
+    older version downloaded them. `review` is how the
     labelling stands, and why there are no corrected numbers, where there are none.
     """
 

@@ -122,18 +122,18 @@ _UNITS = (
     _unit("quarter", 3, "M"),
     _unit("year", 1, "Y"),
 )
-_MOST_BINS = 60
-_FEWEST_POSTS = 10  # with a picture, in a bin, on average
-_STRAYS = 0.005  # of the posts may be before the bins, and so many after
+_MOST_BINS, LEAST_BINS = 60, 4
+_POSTS_IN_A_BIN = 10  # with a picture, on average, where that leaves bins enough
+_STRAYS, _FEWEST_WITH_STRAYS = 0.01, 20  # of so many posts on, this share may be strays, or one, on either side
 
 
 def common_axis(*runs: Run) -> Axis:
     """One axis for all posts of these runs: the narrowest unit that makes at most 60 bins, in which 10 posts with
-    pictures stand on average.
+    pictures stand on average; but no unit so wide that it makes fewer than 4 bins while a narrower one makes more.
 
-    It is chosen by the central 99 % of the times of each run's posts, so that one post from years before does not
-    decide it; what is farther out is in a bin if there is room, and else left out. Where posts are too few for 10 in a
-    bin, it is the unit that makes the fewest bins. Where no post has a picture, all posts count.
+    It is chosen without the first and the last 1 % of the posts of each run, or one post of 20 or more, so that a stray
+    post from years before does not decide it; what is that far out is in a bin if there is room, and else left out.
+    Where no post has a picture, all posts count. Years can be more than 60.
     """
     tables = [table for run in runs if len(table := _times(run))]
     if not tables:
@@ -148,9 +148,10 @@ def common_axis(*runs: Run) -> Axis:
         return unit.number(last) - unit.number(first) + 1
 
     def fits(unit: _Unit) -> bool:
-        return bins(unit) <= min(_MOST_BINS, counting / _FEWEST_POSTS)
+        return bins(unit) <= min(_MOST_BINS, counting / _POSTS_IN_A_BIN)
 
-    unit = next(filter(fits, _UNITS), None) or min(_UNITS, key=bins)
+    enough = [unit for unit in _UNITS if bins(unit) >= LEAST_BINS] or [_UNITS[0]]
+    unit = next(filter(fits, enough), enough[-1])
     first, last = times.min(), times.max()
     if bins(unit, first, last) > _MOST_BINS:
         first, last = (first, high) if bins(unit, first, high) <= _MOST_BINS else (low, last)
@@ -172,7 +173,7 @@ def _times(run: Run) -> pa.Table:
 
 def _central(times: npt.NDArray[np.datetime64]) -> tuple[np.datetime64, np.datetime64]:
     """The first and the last time of those between the strays."""
-    strays = int(len(times) * _STRAYS)
+    strays = max(1, int(len(times) * _STRAYS)) if len(times) >= _FEWEST_WITH_STRAYS else 0
     low, high = np.partition(times, (strays, len(times) - 1 - strays))[[strays, -1 - strays]]
     return low, high
 

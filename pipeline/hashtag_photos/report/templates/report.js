@@ -55,6 +55,12 @@
     for (const block of document.querySelectorAll(".copied")) copy(block.textContent, block.parentElement, "the methods section");
   }
 
+  // A browser need not move a strip for what gets the focus in it.
+  document.addEventListener("focusin", (event) => {
+    const picture = event.target instanceof Element && event.target.matches(":focus-visible") ? event.target.closest(".picture") : null;
+    if (picture) picture.scrollIntoView({ block: "nearest", inline: "nearest" });
+  });
+
   const all = document.getElementById("reveal-all");
   if (all) {
     all.addEventListener("change", () => say(all.checked ? "All pictures are shown" : "Pictures are blurred again"));

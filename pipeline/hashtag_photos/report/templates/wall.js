@@ -14,6 +14,7 @@
   const button = panel.querySelector("button");
   const what = wall.querySelector(".wall-what");
   const all = document.getElementById("reveal-all");
+  const status = document.getElementById("status");
   const shown = new Map(); // number of a tile -> what lets it through
   let chosen = 0;
 
@@ -61,6 +62,7 @@
       shown.set(chosen, hole);
     }
     tell();
+    if (status) status.textContent = `Picture ${chosen + 1} is ${isShown(chosen) ? "shown" : "blurred again"}`;
   }
 
   // A panel that sticks to the window's edge must not lie upon the tile that it tells of.
