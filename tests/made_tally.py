@@ -2,12 +2,14 @@
 LABELLED with some."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hashtag_photos.agreement import Bin
 from hashtag_photos.estimate import Estimate
 from hashtag_photos.labels import find_labels
 from hashtag_photos.records import Incomplete
+from hashtag_photos.run import Run
 from hashtag_photos.stages.caveats import ClassWithoutText, PrecisionCheck, VariantTally, WithoutText
 from hashtag_photos.stages.coverage import Coverage, CoverageOf
 from hashtag_photos.stages.numbers import Number
@@ -16,6 +18,8 @@ from hashtag_photos.stages.tally import ClassTally, Engagement, EngagementOf, Gr
 from hashtag_photos.stages.timeline import BinTally, Timeline, TimeTally
 
 LABELS = find_labels("friendly-or-force")
+
+NO_RUN = Run(Path("no-such-run"))  # for what tells of a run also where nothing is known of it
 
 
 def class_tally(label: str, title: str, images: int, share: float) -> ClassTally:

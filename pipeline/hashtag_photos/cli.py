@@ -288,11 +288,13 @@ def classify(
 @app.command()
 def summarize(run: RunArgument, model: AskedModel = None, labels: AskedLabels = None) -> None:
     """Stage 4: the tally, as a table here, and as tally.json and CSV files in the run's report folder."""
+    from hashtag_photos.report.prose import caution_of
+
     folder = _existing(run)
     with bars() as progress:
         progress("summarize", 0, None)
         tally = _tally(folder, model, labels)
-    show(tally, shown_path(folder.location))
+    show(tally, shown_path(folder.location), caution=caution_of(folder, tally))
     tell(
         f"\n{_report_place(folder, tally)}/tally.json, numbers.csv, tally.csv, robustness.csv, coverage.csv, photos.csv"
     )
@@ -309,7 +311,8 @@ def report(
     no_authors: Annotated[
         bool,
         typer.Option(
-            "--no-authors", help="Make one that names no author and no host, links to no post, and quotes none."
+            "--no-authors",
+            help="Make one that names no author and no host of a picture, links to no post, and quotes none.",
         ),
     ] = False,
 ) -> None:
@@ -818,7 +821,8 @@ def _model_key(folder: Run, model: str) -> str:
 
 
 def _finish(folder: Run, model: str | None, labels: str | None, *, pictures: bool = True, authors: bool = True) -> None:
-    from hashtag_photos.report import write_report
+    from hashtag_photos.report import outdated_to_share, write_report
+    from hashtag_photos.report.prose import caution_of
 
     with bars() as progress:
         progress("summarize", 0, None)
@@ -826,12 +830,18 @@ def _finish(folder: Run, model: str | None, labels: str | None, *, pictures: boo
         progress("summarize", 1, 1)
         progress("report", 0, None)
         page = write_report(folder, tally, pictures=pictures, authors=authors)
-    show(tally, shown_path(folder.location))
+        outdated = outdated_to_share(folder, tally)
+    show(tally, shown_path(folder.location), caution=caution_of(folder, tally))
     without = " and ".join(what for what, there in (("pictures", pictures), ("authors", authors)) if not there)
     about = "beside it methods.md, figures/, numbers.csv, tally.csv and more"
     if without:
         about = f"without {without}; hand on this file alone: the tables beside it have the posts' addresses"
     tell(f"\nreport     {shown_path(page)}  ({about})")
+    if outdated:
+        options = [*(("--model", model) if model else ()), *(("--labels", labels) if labels else ())]
+        again = command("report", folder.location, *options)
+        tell(f"OUTDATED   {shown_path(outdated)} was made of another tally or by an older version; make it anew")
+        tell(f"           with --no-pictures, --no-authors or both: {again} --no-pictures --no-authors")
     _say_next(folder, tally)
 
 

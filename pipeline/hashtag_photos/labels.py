@@ -37,6 +37,7 @@ _NOT_CLASSES = (UNSURE, SKIP)
 _THESE = " or ".join(map(repr, _NOT_CLASSES))
 _CLASS_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _QUESTION = "What does this picture show?"
+ASKED = "asked: "  # what the names of label sets begin with that were asked in passing
 _LONGEST_PROMPT = 300  # characters; models read 64 or 77 tokens, and what comes after would be left out in silence
 _ASK = 'ask such as --ask "friendly: a police officer hugging a child" "conflict_and_force: a line of riot police"'
 _KEYS = {"name", "title", "question", "margin", "templates", "classes"}
@@ -173,7 +174,7 @@ def asked(prompts: Iterable[str]) -> LabelSet:
     usual = find_labels(DEFAULT)
     classes = tuple(LabelClass(name=name, title=_title(name), prompts=tuple(texts)) for name, texts in by_class.items())
     return LabelSet(
-        name=f"asked: {' / '.join(by_class)}"[:60],
+        name=f"{ASKED}{' / '.join(by_class)}"[:60],
         title=" / ".join(each.title for each in classes),
         question=_QUESTION,
         margin=usual.margin,

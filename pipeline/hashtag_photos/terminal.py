@@ -44,8 +44,10 @@ def tell(line: str) -> None:
     _console().print(line, markup=False, soft_wrap=True)
 
 
-def show(tally: Tally, run: str = "RUN") -> None:
-    """The table, and what there was and was not; `run` is how to type where the run is."""
+def show(tally: Tally, run: str = "RUN", *, caution: str = "") -> None:
+    """The table, and what there was and was not; `run` is how to type where the run is, and `caution` what to know
+    before all else.
+    """
     from rich.table import Table
 
     from hashtag_photos.report import open_labels
@@ -63,6 +65,8 @@ def show(tally: Tally, run: str = "RUN") -> None:
     table.add_section()
     table.add_row("all", f"{tally.images:,}", "", "", f"{tally.pictures:,}", f"{tally.posts:,}")
     _console().print(table)
+    if caution:
+        tell(f"CAREFUL    {caution}")
     if len({each.value for each in tally.sources}) > 1:
         _console().print(_by_source(tally))
     if tally.not_compared:

@@ -165,7 +165,7 @@ def page(
     return page_of(
         tally,
         labels,
-        headline=Headline(sentence="Said.", kind="Raw.", missing="Nothing."),
+        headline=Headline(sentence="Said.", kind="Raw.", missing="Nothing.", about="Posts.", caution=""),
         figures=(),
         methods="",
         gallery=gallery,

@@ -88,7 +88,7 @@ def made(
 ) -> Comparison:
     b = b or moved(LABELLED, conflict_and_force=-20, friendly=15, neither=5)
     sides = (
-        Side(name=name, tally=tally, labels=LABELS, weights=None, seed=None)
+        Side(name=name, tally=tally, labels=LABELS, weights=None, seed=None, sources=())
         for name, tally in zip(names, (a, b), strict=True)
     )
     return compared(*sides, Shared(images=7, posts=0), over_time and [timeline(each) for each in over_time])
@@ -154,6 +154,31 @@ def test_the_answer_is_the_largest_difference_that_is_clear() -> None:
     assert "“Conflict and force” has" in page
     assert "20 points" in page
     assert "corrected shares" in page
+
+
+def test_that_both_are_nearly_the_same_images_stands_at_the_top() -> None:
+    few = made(TALLY, TALLY)
+    every = replace(few, overlap="both runs have the same 650 images: intervals are too wide")
+    for comparison, at_the_top in ((few, False), (every, True)):
+        head, _, rest = render_comparison(comparison, ()).partition("What to be careful of</h2>")
+        assert ("Both runs have the same 650 images: intervals are too wide." in head) == at_the_top
+        assert "the same 650 images" not in rest
+    assert every.overlap in notes(every)  # for the terminal
+
+
+def test_sources_are_told_by_their_titles_without_paths() -> None:
+    sources = ("the bundled sample #myHarborPD", "posts of /home/me/secret/x.jsonl as csv")
+    comparison = made()
+    comparison = replace(comparison, a=replace(comparison.a, sources=sources))
+    page = render_comparison(comparison, ())
+    assert ["From", "the bundled sample #myHarborPD; posts of x.jsonl as csv", "–"] in Tables(page).rows
+    assert "secret" not in page
+
+
+def test_captions_have_no_names_of_methods(tmp_path: Path) -> None:
+    write_comparison(made(), str(tmp_path / "out"))
+    for figure in (tmp_path / "out/figures").glob("*.svg"):
+        assert "MOVER" not in figure.read_text(encoding="utf-8")
 
 
 def test_without_a_clear_difference_the_page_says_so() -> None:
@@ -357,7 +382,8 @@ FORCE_LEADS = "“Conflict and force” has the largest share in “spring” (6
         (
             moved(LABELLED, friendly=25.2, conflict_and_force=-25.2),
             f"{FORCE_LEADS}, “Friendly” and “Conflict and force” in “autumn” (38\xa0%).",
-            "In “autumn” “Friendly” has 25 points (21 to 29) more than in “spring”; one other share clearly differs.",
+            "In “autumn” “Friendly” has 25.2 points (21.3 to 29.1) more than in “spring”; one other share clearly "
+            "differs.",
         ),
         (
             moved(LABELLED, conflict_and_force=-10, neither=3),

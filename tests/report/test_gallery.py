@@ -162,12 +162,29 @@ def test_a_picture_links_to_its_first_posts(tmp_path: Path) -> None:
     assert 'href="http://second.example:8080/@bob/3?a=1&amp;b=2" rel="noopener noreferrer"' in html
     assert "by <bdi>bob</bdi> on <bdi>second.example</bdi>" in html
     read = [facts["aria-label"] for tag, facts in elements(html) if tag == "a" and "aria-label" in facts]
-    assert read == [
-        "post 1: 2014-04-22 on first.example",
-        "post 2: 2014-04-22 on second.example",
-        "post 3: 2014-04-23 on third.example",
-    ] * (len(read) // 3), "heard without what stands around them"
-    assert read
+    own = shown.picture[:12]
+    assert read[:3] == [
+        f"post 1 of picture {own}: 2014-04-22 on first.example",
+        f"post 2 of picture {own}: 2014-04-22 on second.example",
+        f"post 3 of picture {own}: 2014-04-23 on third.example",
+    ], "heard without what stands around them"
+
+
+def test_links_to_other_posts_have_other_names(tmp_path: Path) -> None:
+    def seen(*numbers: int) -> list[Seen]:
+        return [Seen(number=number, url=f"https://one.example/{number}") for number in numbers]
+
+    first = made(0, 0.9, seen=seen(5, 6))
+    twin = made(1, 0.8, of=first.content, seen=seen(1, 2))
+    run = make_run(tmp_path / "run", first, twin, *(made(number, 0.7, seen=seen(number)) for number in range(10, 15)))
+    tally = tally_of(run)
+    links = [
+        (facts["aria-label"], facts["href"])
+        for tag, facts in elements(page(tally, gallery(run, tally), wall(run, tally)))
+        if tag == "a" and "aria-label" in facts
+    ]
+    assert len({href for _, href in links}) == 9
+    assert len(set(links)) == len({name for name, _ in links})
 
 
 def test_what_is_no_plain_address_is_no_link(tmp_path: Path) -> None:

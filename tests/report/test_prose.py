@@ -13,11 +13,11 @@ import pytest
 from conftest import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_tally import AGREEMENT, LABELLED, LABELS, RAW, REVIEWED, TALLY, UNREVIEWED, covered, number
+from made_tally import AGREEMENT, LABELLED, LABELS, NO_RUN, RAW, REVIEWED, TALLY, UNREVIEWED, covered, number
 from markdown_it import MarkdownIt
 
 from hashtag_photos.estimate import wilson
-from hashtag_photos.labels import LabelClass
+from hashtag_photos.labels import LabelClass, LabelSet, asked
 from hashtag_photos.records import Attachment, Incomplete, Photo, PhotoStatus, Post
 from hashtag_photos.report import references
 from hashtag_photos.report.methods import escape, methods
@@ -94,7 +94,7 @@ def proper(text: str) -> None:
 
 
 def test_the_answer_of_the_issue() -> None:
-    found = headline(LABELLED, LABELS)
+    found = headline(NO_RUN, LABELLED, LABELS)
     assert spaced(found.sentence) == (
         "Of 1,160 distinct pictures, 63 % (58 to 67) show “Conflict and force” and 12 % (10 to 16) “Friendly”: for "
         "each picture of “Friendly”, five of “Conflict and force”."
@@ -113,7 +113,7 @@ def test_the_answer_of_the_issue() -> None:
 
 
 def test_a_raw_answer_says_that_it_is_and_what_is_not_known() -> None:
-    found = headline(raw_tally(30, 50, 15, 5), LABELS)
+    found = headline(NO_RUN, raw_tally(30, 50, 15, 5), LABELS)
     assert spaced(found.sentence).startswith(
         "Of 100 distinct pictures, 50 % (40 to 60) show “Conflict and force” and 30 %"
     )
@@ -127,35 +127,130 @@ def test_an_answer_says_why_labels_give_no_corrected_share_yet() -> None:
     refused = replace(
         REVIEWED, labelled=14, refused={"pictures": "14 labels are too few for an interval: label 6 more"}
     )
-    found = headline(replace(TALLY, review=refused), LABELS)
+    found = headline(NO_RUN, replace(TALLY, review=refused), LABELS)
     assert "There is no corrected share yet (14 labels are too few for an interval: label 6 more)." in found.kind
     assert "not known" not in found.kind
 
 
 def test_the_wording_of_prompts_is_warned_of_in_a_raw_answer() -> None:
-    kind = headline(TALLY, LABELS).kind
+    kind = headline(NO_RUN, TALLY, LABELS).kind
     assert "The share of “Friendly” moves by more than its interval with the wording of the prompts." in kind
 
 
 def test_the_class_with_most_is_named_also_if_it_is_neither_of_the_two() -> None:
-    assert "70 % (60 to 78) show “Neither”, 20 % " in spaced(headline(raw_tally(10, 20, 70, 0), LABELS).sentence)
-    unsure = spaced(headline(raw_tally(10, 20, 0, 70), LABELS).sentence)
+    assert "70 % (60 to 78) show “Neither”, 20 % " in spaced(
+        headline(NO_RUN, raw_tally(10, 20, 70, 0), LABELS).sentence
+    )
+    unsure = spaced(headline(NO_RUN, raw_tally(10, 20, 0, 70), LABELS).sentence)
     assert "70 % (60 to 78) are too close to call, 20 % (13 to 29) show “Conflict and force” and 10 % " in unsure
-    assert "Neither" not in headline(raw_tally(10, 60, 30, 0), LABELS).sentence
+    assert "Neither" not in headline(NO_RUN, raw_tally(10, 60, 30, 0), LABELS).sentence
+
+
+def share_tally(corrected: dict[str, float] | None = None, **shares: float) -> tuple[Tally, LabelSet]:
+    """A tally of 1,000 pictures of these classes, and how they were asked for."""
+    labels = asked([f"{name}: a {name}" for name in shares if name != "unsure"])
+    told = [
+        number(kind, "share", name, share, low=max(share - 0.01, 0), high=share + 0.01, of=1000, effective_n=1000.0)
+        for kind, each in (("raw", shares), ("corrected", corrected or {}))
+        for name, share in each.items()
+    ]
+    bounds = [
+        number("bound", "share", name, None, unit="photos", low=share, high=share + 0.1, of=1400, rests_on="images")
+        for name, share in shares.items()
+    ]
+    classes = tuple(
+        replace(TALLY.classes[0], label=name, title=name.capitalize(), sensitive_to_prompts=False) for name in shares
+    )
+    return replace(TALLY, numbers=(*told, *bounds), classes=classes, pictures=1000, robustness=None), labels
+
+
+def classes_told(sentence: str) -> list[tuple[float, str]]:
+    told = re.findall(r"([\d.]+) % \([^)]*\)(?: show)? (?:“(\w+)”|are (too close))", spaced(sentence))
+    return [(float(share), title or close) for share, title, close in told]
+
+
+def test_of_many_classes_the_two_with_most_are_told_and_held_against_each_other() -> None:
+    tally, labels = share_tally(
+        selfie=0.11, hand=0.09, spray=0.13, baton=0.26, dog=0.1, cat=0.1, car=0.1, sign=0.07, unsure=0.04
+    )
+    found = headline(NO_RUN, tally, labels)
+    assert classes_told(found.sentence) == [(26, "Baton"), (13, "Spray")]
+    assert found.sentence.endswith(": for each picture of “Spray”, two of “Baton”.")
+    assert "are “Baton” and between 13 and 23 % “Spray”" in spaced(found.missing)
+    tally, labels = share_tally(a=0.1, b=0.11, c=0.2, d=0.19, unsure=0.4)
+    assert classes_told(headline(NO_RUN, tally, labels).sentence) == [(40, "too close"), (20, "C"), (19, "D")]
+    tally, labels = share_tally(a=0.1, b=0.11, c=0.3, d=0.2, unsure=0.29)
+    found = headline(NO_RUN, tally, labels)
+    assert classes_told(found.sentence) == [(30, "C"), (20, "D")]
+    assert "A further 29.0 % (28.0 to 30.0) are too close to call." in spaced(found.kind)
+
+
+def test_of_many_corrected_classes_the_ratio_is_that_of_the_two_that_are_told() -> None:
+    tally, labels = share_tally({"a": 0.1, "b": 0.1, "c": 0.6, "d": 0.2}, a=0.1, b=0.1, c=0.6, d=0.2)
+    ratio = number("corrected", "ratio", "a", 1.0, versus="b", low=0.9, high=1.1)
+    apart = headline(NO_RUN, replace(tally, numbers=(*tally.numbers, ratio)), labels)
+    assert apart.sentence.endswith("“D”.")
+    ratio = number("corrected", "ratio", "c", 3.0, versus="d", low=2.5, high=3.5)
+    held = headline(NO_RUN, replace(tally, numbers=(*tally.numbers, ratio)), labels)
+    assert held.sentence.endswith("“D”: for each picture of “D”, three of “C”.")
+
+
+def test_of_three_classes_each_that_has_more_than_the_first_two_is_told() -> None:
+    tally, labels = share_tally(helmet=0.0, cap=0.0, other=0.18, unsure=0.82)
+    sentence = headline(NO_RUN, tally, labels).sentence
+    assert classes_told(sentence) == [(82, "too close"), (18, "Other"), (0, "Helmet"), (0, "Cap")]
+
+
+def test_a_raw_bound_says_what_it_takes_the_other_attachments_for() -> None:
+    tally, labels = share_tally(helmet=0.3, cap=0.6, unsure=0.1)
+    assert "“Helmet”, with the others as the classifier labels them. " in headline(NO_RUN, tally, labels).missing
+
+
+def test_the_answer_says_what_it_is_about(tmp_path: Path) -> None:
+    def about(name: str, *sources: dict[str, Any], **facts: Any) -> str:
+        tally = replace(TALLY, coverage=replace(TALLY.coverage, **{"posts_without_time": 0} | facts))
+        return headline(a_run(tmp_path / name, *sources), tally, LABELS).about
+
+    when = "posted between 22 and 25 April 2014"
+    collected = "collected on 3 May 2014."
+    assert about("a", X, MASTODON, EXPORT) == f"Posts of #myNYPD and the export “posts.ndjson”, {when}, {collected}"
+    assert about("b", {"kind": "sample"}).startswith("Posts of the made-up hashtag #myHarborPD, posted")
+    assert about("c", X, posts_without_time=7) == f"Posts of #myNYPD, {when}, as far as they say when, {collected}"
+    assert about("d", X, posts=1, posts_without_time=1) == f"A post of #myNYPD, {collected}"
+    folders = [{"kind": "folder", "path": f"/home/x/{each}"} for each in "abcde"]
+    assert about("e", *folders).startswith("Posts of the folder “a”, the folder “b”, the folder “c” and two more sour")
+    assert headline(NO_RUN, TALLY, LABELS).about == f"Posts of the run “{TALLY.run}”."
+
+
+def test_the_answer_says_what_a_reader_must_know_first(tmp_path: Path) -> None:
+    tiny = {"name": "tiny", "open_clip": "local-dir", "licence": "Apache-2.0"}
+    sample = {"kind": "sample"}
+    for place, (sources, made_up, means_nothing) in enumerate(
+        (((X,), False, True), ((sample,), True, False), ((sample, X), True, True))
+    ):
+        run = a_run(tmp_path / str(place), *sources)
+        assert ("made up" in headline(run, TALLY, LABELS).caution) == made_up
+        with run.writing():
+            run.record_used("models", TALLY.model_key, tiny)
+        found = headline(run, TALLY, LABELS)
+        assert ("made up" in found.caution) == made_up
+        assert ("on real photographs its labels mean nothing" in found.caution) == means_nothing
+        assert ("its labels mean nothing" in methods(run, TALLY, LABELS)) == means_nothing
+    assert headline(a_run(tmp_path, X), TALLY, LABELS).caution == ""
 
 
 def test_nothing_and_one_picture() -> None:
     nothing = headline(
-        replace(raw_tally(0, 0, 0, 0), coverage=replace(TALLY.coverage, had=0, missing={"gone": 1400})), LABELS
+        NO_RUN, replace(raw_tally(0, 0, 0, 0), coverage=replace(TALLY.coverage, had=0, missing={"gone": 1400})), LABELS
     )
     assert (nothing.sentence, nothing.kind) == ("No picture could be classified.", "")
     assert "None of 1,400 attachments could be had: 1,400 were no longer there." in nothing.missing
-    assert headline(raw_tally(0, 0, 0, 0), LABELS).missing == "There are no posts."
-    one = headline(raw_tally(0, 1, 0, 0), LABELS)
+    assert headline(NO_RUN, raw_tally(0, 0, 0, 0), LABELS).missing == "There are no posts."
+    one = headline(NO_RUN, raw_tally(0, 1, 0, 0), LABELS)
     assert one.sentence == "The one distinct picture shows “Conflict and force”."
     assert "interval" not in one.kind
     assert one.missing == "The one attachment could be had and classified."
-    assert headline(raw_tally(0, 0, 0, 1), LABELS).sentence == "The one distinct picture is too close to call."
+    assert headline(NO_RUN, raw_tally(0, 0, 0, 1), LABELS).sentence == "The one distinct picture is too close to call."
 
 
 @pytest.mark.parametrize(
@@ -178,31 +273,31 @@ def test_nothing_and_one_picture() -> None:
     ],
 )  # fmt: skip
 def test_how_many_times_is_told_as_far_as_it_is_known(value: float, low: float, high: float, told: str) -> None:
-    sentence = headline(corrected_tally(value, low, high), LABELS).sentence
+    sentence = headline(NO_RUN, corrected_tally(value, low, high), LABELS).sentence
     assert sentence.endswith(told)
     assert ("for " in sentence) == ("for " in told)
 
 
 def test_what_was_counted_has_no_interval_and_an_exact_comparison() -> None:
-    same = headline(corrected_tally(1.0, 1.0, 1.0, method="census"), LABELS)
+    same = headline(NO_RUN, corrected_tally(1.0, 1.0, 1.0, method="census"), LABELS)
     assert spaced(same.sentence) == (
         "Of 1,160 distinct pictures, 45 % show “Friendly” and 45 % “Conflict and force”: as many of the one as of the "
         "other."
     )
     assert same.kind.startswith("Counted: every picture was labelled by hand, by two people, so there is no interval.")
-    near = headline(corrected_tally(1.07, 1.07, 1.07, method="census"), LABELS)
+    near = headline(NO_RUN, corrected_tally(1.07, 1.07, 1.07, method="census"), LABELS)
     assert near.sentence.endswith(": about as many of the one as of the other.")
 
 
 def test_no_times_of_a_class_that_nothing_shows() -> None:
-    assert headline(raw_tally(0, 80, 20, 0), LABELS).sentence.endswith("“Friendly”.")
+    assert headline(NO_RUN, raw_tally(0, 80, 20, 0), LABELS).sentence.endswith("“Friendly”.")
     infinite = replace(
         LABELLED,
         numbers=tuple(
             replace(each, value=None, high=None) if each.measure == "ratio" else each for each in LABELLED.numbers
         ),
     )
-    assert headline(infinite, LABELS).sentence.endswith("“Friendly”.")
+    assert headline(NO_RUN, infinite, LABELS).sentence.endswith("“Friendly”.")
 
 
 counts = st.integers(0, 3000) | st.integers(0, 3)
@@ -212,7 +307,7 @@ counts = st.integers(0, 3000) | st.integers(0, 3)
 @given(friendly=counts, force=counts, neither=counts, unsure=counts)
 def test_every_raw_answer_is_true_and_in_good_order(friendly: int, force: int, neither: int, unsure: int) -> None:
     tally = raw_tally(friendly, force, neither, unsure)
-    found = headline(tally, LABELS)
+    found = headline(NO_RUN, tally, LABELS)
     for text in (found.sentence, found.kind, found.missing):
         proper(text)
     assert found.sentence.endswith(".")
@@ -285,7 +380,10 @@ def a_run(folder: Path, *sources: dict[str, Any], **asked: Any) -> Run:
                 "licence": "Apache-2.0",
                 "logit_scale": 99.5,
                 "preprocessing": {"size": [336, 336]},
-                "software": [{"python": "3.12.1", "torch": "2.11.0"}, {"python": "3.12.1", "torch": "2.12.0"}],
+                "software": [
+                    {"python": "3.12.1", "torch": "2.11.0", "xdk": "0.9"},
+                    {"python": "3.12.1", "torch": "2.12.0"},
+                ],
             },
         )
     return run
@@ -337,8 +435,10 @@ def test_when_posts_were_posted_is_told_of_one_and_of_strays(tmp_path: Path) -> 
     assert "posted" not in data(posts=9, posts_without_time=9)
     strays = replace(TALLY, timeline=replace(TALLY.timeline, bins=TALLY.timeline.bins[2:], before=50, after=0))
     text = methods(run, strays, LABELS)
+    one = methods(run, replace(strays, timeline=replace(strays.timeline, before=1)), LABELS)
+    assert "(UTC), outside of which was 1 post." in parts(one)["Estimation"]
     assert f"Those with a time were {days}" in parts(text)["Data"]
-    assert "2 bins of one day from 24 April 2014 on (UTC), outside of which were 50." in parts(text)["Estimation"]
+    assert "2 bins of one day from 24 April 2014 on (UTC), outside of which were 50 posts." in parts(text)["Estimation"]
 
 
 def test_whether_the_posts_are_all_there_is_told_once(tmp_path: Path) -> None:
@@ -419,6 +519,15 @@ def test_the_methods_name_model_weights_prompts_and_versions(tmp_path: Path) -> 
     assert "the model (Bolya et al. 2025)" in found["How to cite"]
 
 
+def test_a_question_that_nobody_put_in_words_is_told_only_as_people_saw_it(tmp_path: Path) -> None:
+    run, passing = a_run(tmp_path, X), asked(["helmet: a helmet", "cap: a cap"])
+    found = parts(methods(run, LABELLED, passing))
+    assert "There were these classes and prompts (label set" in found["Classification"]
+    assert passing.question not in found["Classification"]
+    assert f"labelled 300 of them by the question “{passing.question}”." in found["Hand labels"]
+    assert f"The question was “{LABELS.question}”, with" in parts(methods(run, LABELLED, LABELS))["Classification"]
+
+
 def test_the_bundled_model_is_told_from_a_folder_of_the_same_name(tmp_path: Path) -> None:
     run = a_run(tmp_path, X)
     for licence, told in (
@@ -447,7 +556,7 @@ def test_hand_labels_and_agreement_are_told_where_there_are_any(tmp_path: Path) 
     for told in (
         "320 pictures were drawn at random",
         "Between them, two people labelled 300 of them",
-        "60 were labelled by two people or more, 4 were skipped and 2 are disputed and not settled",
+        "60 were labelled by both, 4 were skipped and 2 are disputed and not settled",
         "5 pictures were chosen and labelled by hand without being drawn: they count for agreement alone",
         "Cohen’s kappa (Cohen 1960) is 0.81 (95 % interval 0.72 to 0.90; two people, 60 pictures)",
         "Krippendorff’s alpha (Krippendorff 2011) is 0.79 (95 % interval −0.10 to 0.90; three people, 61 pictures)",
@@ -463,6 +572,8 @@ def test_hand_labels_and_agreement_are_told_where_there_are_any(tmp_path: Path) 
         "it; the probability that it is larger is above 99 %." in found["Results"]
     )
     assert "None could be given in engagement: no post states any engagement." in found["Results"]
+    three = methods(run, replace(LABELLED, review=replace(REVIEWED, coders=3)), LABELS)
+    assert "60 were labelled by two people or more, 4" in spaced(three)
     assert "for the corrected shares Angelopoulos, Duchi and Zrnic (2023)" in found["How to cite"]
 
 
@@ -480,7 +591,7 @@ def test_what_is_to_be_done_about_a_warning_is_not_for_a_paper(tmp_path: Path) -
     )
     limits = parts(methods(a_run(tmp_path, X), warned, LABELS))["Limits"]
     assert "40 labels are few: intervals hold the truth in 90 to 99 of 100 cases." in limits
-    assert "label 10 more" in headline(warned, LABELS).kind
+    assert "label 10 more" in headline(NO_RUN, warned, LABELS).kind
 
 
 def test_a_counted_difference_has_no_more_digits_than_it_needs(tmp_path: Path) -> None:
@@ -587,8 +698,8 @@ def test_the_words_are_in_good_order_for_every_shape(
     tmp_path: Path, shape: str, sources: tuple[dict[str, Any], ...]
 ) -> None:
     tally = SHAPES[shape]
-    found = headline(tally, LABELS)
-    for each in (found.sentence, found.kind, found.missing):
+    found = headline(NO_RUN, tally, LABELS)
+    for each in (found.sentence, found.kind, found.missing, found.about, found.caution):
         proper(each)
     assert found.missing
     text = methods(a_run(tmp_path, *sources, keep_authors=True), tally, LABELS)
@@ -720,7 +831,7 @@ def test_where_files_were_is_told_nobody(tmp_path: Path) -> None:
     lost = Incomplete(source=f"posts of {path} as x-api", reason=f"{path} breaks off in line 3")
     tally = replace(TALLY, coverage=replace(TALLY.coverage, incomplete=(lost,)))
     told = "posts of posts.ndjson as x-api: posts.ndjson breaks off in line 3"
-    assert f"The posts are not all there ({told})." in headline(tally, LABELS).missing
+    assert f"The posts are not all there ({told})." in headline(NO_RUN, tally, LABELS).missing
     run = a_run(tmp_path, EXPORT)
     assert "posts of posts.ndjson as x-api (posts.ndjson breaks off in line 3)" in methods(run, tally, LABELS)
     with run.writing():

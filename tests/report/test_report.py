@@ -18,6 +18,7 @@ from made_tally import (
     CORRECTED,
     LABELLED,
     LABELS,
+    NO_RUN,
     RAW,
     REVIEWED,
     TALLY,
@@ -36,6 +37,7 @@ from hashtag_photos.stages.tally import Engagement, Tally
 from hashtag_photos.terminal import show
 from make_synthetic_run import make
 
+NOWHERE = Run("/nowhere/at-all")  # what is on the page is of the tally
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}"
 
 
@@ -45,7 +47,13 @@ def drawn() -> tuple[Figure, ...]:
 
 
 def page(tally: Tally = TALLY, **parts: Any) -> str:
-    given = {"headline": headline(tally, LABELS), "figures": (), "methods": "# Methods", "gallery": None, "wall": None}
+    given = {
+        "headline": headline(NO_RUN, tally, LABELS),
+        "figures": (),
+        "methods": "# Methods",
+        "gallery": None,
+        "wall": None,
+    }
     return page_of(tally, LABELS, **given | parts)
 
 
@@ -110,11 +118,23 @@ def test_every_number_stands_beside_its_denominator() -> None:
 
 
 def test_the_answer_comes_first_with_its_kind_and_what_is_missing() -> None:
-    said = headline(LABELLED, LABELS)
+    said = headline(NO_RUN, LABELLED, LABELS)
     shown = plain(page(LABELLED))
     first = shown.partition("How many of each")[0]
-    places = [first.index(plain(words)) for words in (said.sentence, said.kind, "Friendly 12 % 10 to 16", said.missing)]
+    told = (said.about, said.sentence, said.kind, "Friendly 12 % 10 to 16", said.missing)
+    places = [first.index(plain(words)) for words in told]
     assert places == sorted(places)
+    assert 'class="caution"' not in page(LABELLED)
+
+
+def test_what_a_reader_must_know_stands_below_the_answer() -> None:
+    said = replace(headline(NOWHERE, TALLY, LABELS), about=f"About {HOSTILE}.", caution=f"Careful {HOSTILE}.")
+    html = page(headline=said)
+    first = text(html).partition("How many of each")[0]
+    told = ("About <script>", plain(said.sentence), "Careful <script>", plain(said.kind))
+    places = [plain(first).index(words) for words in told]
+    assert places == sorted(places)
+    assert html.count("<script") == 1
 
 
 def test_sentences_are_apart() -> None:
@@ -123,7 +143,7 @@ def test_sentences_are_apart() -> None:
 
 def test_class_names_are_underlined_in_their_colours_and_nothing_else_is() -> None:
     said = replace(
-        headline(TALLY, LABELS), sentence="60 % (48 to 66) show “Conflict and force”, “Friendly” not “Force”"
+        headline(NO_RUN, TALLY, LABELS), sentence="60 % (48 to 66) show “Conflict and force”, “Friendly” not “Force”"
     )
     html = page(headline=said)
     (title,) = re.findall(r"<h1>(.*?)</h1>", html, flags=re.DOTALL)
@@ -203,7 +223,7 @@ def test_no_name_turns_or_hides_the_words_after_it() -> None:
         coverage=replace(TALLY.coverage, hosts=(covered(f"{TURNING}.example", 9, 0),)),
         sources=tuple(replace(each, value=TURNING + each.value) for each in TALLY.sources),
     )
-    html = page(turning, figures=figures(turning), headline=headline(turning, LABELS))
+    html = page(turning, figures=figures(turning), headline=headline(NO_RUN, turning, LABELS))
     assert not set(unescape(html)) & set(TURNING) - set("de")
     assert f"de{family}" in html
     assert '<span class="named c1">“deConflict and force”</span>' in html
@@ -256,6 +276,19 @@ def test_without_authors_no_host_is_named(made: Run) -> None:
     shared.unlink()
 
 
+def test_without_authors_nothing_is_told_by_source_since_that_can_be_a_person() -> None:
+    sources = tuple(replace(each, value=f"zoe-{each.value}.blog.example") for each in TALLY.sources)
+    of_people = replace(TALLY, sources=sources)
+    drawn = figures(of_people)
+    assert "zoe-x.blog.example" in page(of_people, figures=drawn, pictures=False)
+    html = page(of_people, figures=drawn, authors=False)
+    assert "zoe" not in html
+    assert 'id="figure-languages"' in html
+    assert "no share is given by source, and the hosts of pictures are not named here." in plain(html)
+    numbers = re.findall(r'<span class="number">Figure (\d+)</span>', html)
+    assert numbers == [str(number) for number in range(1, len(drawn))]
+
+
 def nothing() -> Tally:
     """A run of which no picture could be had."""
     return replace(
@@ -304,7 +337,7 @@ def nothing() -> Tally:
 
 def test_a_run_without_any_picture_has_a_page_too(capsys: pytest.CaptureFixture[str]) -> None:
     empty = nothing()
-    assert plain(headline(empty, LABELS).sentence) in plain(page(empty))
+    assert plain(headline(NO_RUN, empty, LABELS).sentence) in plain(page(empty))
     assert "Which hosts miss most" not in text(page(empty))
     assert 'id="when"' not in page(empty)
     for robustness in (empty.robustness, (), None):
@@ -523,6 +556,13 @@ def test_the_terminal_tells_what_the_shares_hang_on(capsys: pytest.CaptureFixtur
     assert re.search(r"│ friendly \* +│ +240 │", shown)
     assert re.search(r"│ neither +│ +204 │", shown)
     assert all(len(line) < 150 for line in shown.splitlines())
+
+
+def test_the_terminal_tells_what_to_know_before_all_else(capsys: pytest.CaptureFixture[str]) -> None:
+    show(TALLY, caution="Nothing of it is so.")
+    assert "\nCAREFUL    Nothing of it is so.\n" in capsys.readouterr().out
+    show(TALLY)
+    assert "CAREFUL" not in capsys.readouterr().out
 
 
 def test_the_terminal_names_all_classes_that_move(capsys: pytest.CaptureFixture[str]) -> None:
@@ -789,4 +829,13 @@ def test_the_command_makes_a_page_to_hand_on_beside_the_whole_one(made: Run) -> 
     done = command("report", made.location)
     assert "report.html  (beside it methods.md" in done.stdout
     assert (folder / "report-to-share.html").read_text() == shared
+    assert "OUTDATED" not in done.stdout
+    (known,) = re.findall('<meta name="tally" content="([0-9a-f]{16})">', shared)
+    assert hashlib.sha256((folder / "tally.json").read_bytes()).hexdigest().startswith(known)
+    (folder / "report-to-share.html").write_text(shared.replace(known, "0" * 16))
+    done = command("report", made.location)
+    told = done.stdout.partition("OUTDATED")[2]
+    assert "report-to-share.html was made of another tally or by an older version" in told
+    assert f"report {made.location} --no-pictures --no-authors\n" in told
+    assert known not in (folder / "report-to-share.html").read_text(), "it stays as it is"
     (folder / "report-to-share.html").unlink()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -89,7 +90,7 @@ def named(pictures: str, number: int) -> str:
 
 
 def side(name: str, tally: Tally = TALLY, **changes: object) -> Side:
-    return replace(Side(name=name, tally=tally, labels=LABELS, weights=None, seed=None), **changes)  # type: ignore[arg-type]
+    return replace(Side(name=name, tally=tally, labels=LABELS, weights=None, seed=None, sources=()), **changes)  # type: ignore[arg-type]
 
 
 def beside(a: Side, b: Side) -> Comparison:
@@ -187,8 +188,23 @@ def test_without_times_there_is_no_time_line_and_that_is_said(tmp_path: Path) ->
     other = made(tmp_path / "b", {FRIENDLY: 5}, pictures="b", hours=None)
     found = compare(one, other)
     assert (found.unit, found.moments) == ("", ())
-    assert any("over time" in each for each in found.left_out)
+    assert "over time: in b, no post states a certain time" in found.left_out
     assert list(csv.DictReader(io.StringIO(found.timeline_csv()))) == []
+
+
+def test_without_pictures_at_any_time_there_is_no_time_line_and_that_is_said(tmp_path: Path) -> None:
+    one = made(tmp_path / "a", {FRIENDLY: 40}, pictures="a")
+    other = made(tmp_path / "b", {FRIENDLY: 5}, pictures="b", hours=None)
+    other.append("posts", posts_table([Post(source="x", id="bare", created_at=START, attachments=())]))
+    found = compare(one, other)
+    assert "over time: in b, no post with a picture has a place on a common axis" in found.left_out
+
+
+def test_a_single_moment_is_no_time_line_and_that_is_said(tmp_path: Path) -> None:
+    one, other = (made(tmp_path / name, {FRIENDLY: 1}, pictures=name) for name in "ab")
+    found = compare(one, other)
+    assert (found.unit, found.moments) == ("", ())
+    assert [each for each in found.left_out if "within 15 minutes" in each]
 
 
 def test_a_run_and_itself_is_an_error(two: tuple[Run, Run], tmp_path: Path) -> None:
@@ -289,16 +305,35 @@ def test_pictures_in_both_are_counted_and_what_it_does_is_said(tmp_path: Path) -
     other = made(tmp_path / "b", {FRIENDLY: 14, FORCE: 3}, pictures="same", missing=2)
     found = compare(one, other)
     assert found.shared == Shared(images=10, posts=10)
+    assert "all 10 images of a are among the 17 of b, and 10 posts are in both" in found.overlap
+    assert "too wide" in found.overlap
     notes = " ".join(found.notes)
-    assert "all 10 images of a are among the 17 of b, and 10 posts are in both" in notes
-    assert "too wide" in notes
-    assert "in b, 2 of 19 attachments could not be classified" in notes
+    assert "are among" not in notes
+    assert "in b, 2 of 19 attachments could not be had or classified" in notes
+
+
+@pytest.mark.parametrize(("images", "nearly_all"), [(0, False), (585, False), (586, True), (650, True)])
+def test_nearly_the_same_images_are_no_mere_note(images: int, nearly_all: bool) -> None:
+    other = side("b", replace(TALLY, images=3 * TALLY.images))
+    a = side("a", replace(TALLY, images=650))
+    found = compared(a, other, Shared(images=images, posts=0), None)
+    assert ("too wide" in found.overlap) == nearly_all
+    assert any("too wide" in each for each in found.notes) == (images > 0 and not nearly_all)
 
 
 def test_runs_apart_have_nothing_in_common(two: tuple[Run, Run]) -> None:
     found = compare(*two)
     assert found.shared == Shared(images=0, posts=0)
     assert not any("in both runs" in each for each in found.notes)
+
+
+def test_of_corrected_differences_alone_the_same_images_are_said_to_do_nothing() -> None:
+    other = side("b", replace(LABELLED, model="large", model_key="large-1"), seed="t")
+    found = compared(side("a", LABELLED, seed="s"), other, Shared(images=LABELLED.images, posts=0), None)
+    assert found.overlap.endswith(
+        " images: the intervals of corrected differences hold, since each run has a random sample of its own"
+    )
+    assert "too wide" not in found.overlap
 
 
 def test_samples_of_one_seed_are_not_independent() -> None:
@@ -345,6 +380,23 @@ def test_both_shares_and_their_difference_have_the_same_digits() -> None:
     assert "In a, 27.5 % of" in found.sentence
     assert "in b 29.0 % (95 % interval 28.4 to 29.7 %)" in found.sentence
     assert "1.5 points (95 % interval 0.9 to 2.2) more" in found.sentence
+
+
+@pytest.mark.parametrize(("of_a", "of_b"), [(0.374, 0.336), (0.126, 0.374), (0.3745, 0.3355)])
+def test_the_difference_is_that_of_the_shares_beside_it(of_a: float, of_b: float) -> None:
+    def to(share: float) -> Tally:
+        def moved(number: Number) -> Number:
+            if (number.kind, number.measure) != ("corrected", "share"):
+                return number
+            return replace(number, value=share, low=share - 0.03, high=share + 0.03)
+
+        return replace(LABELLED, numbers=tuple(map(moved, LABELLED.numbers)))
+
+    sentence = beside(side("a", to(of_a)), side("b", to(of_b))).of("corrected", "pictures")[0].sentence
+    a, b = re.findall(r"([\d.]+) % \(95", sentence)
+    points = re.search(r"([\d.]+) points", sentence)
+    assert points
+    assert round(abs(float(b) - float(a)) - float(points[1]), 6) == 0
 
 
 def test_a_unit_that_one_run_alone_has_is_told() -> None:
@@ -405,6 +457,22 @@ def of(count: int, total: int) -> Estimate:
         ),
         (of(12, 20), of(0, 20), "60 points (95 % interval 33 to 78) more"),  # no ratio to nothing
         (of(9, 20), of(1, 20), "40 points (95 % interval 13 to 61) more"),  # nor one that could be anything
+        # an end that is not 1 doesn't look like 1
+        (
+            of(560, 1000),
+            of(610, 1000),
+            "5 points (95 % interval 1 to 9) less, 0.92 times the share (0.85 to 0.99)",
+        ),
+        (
+            of(660, 1000),
+            of(610, 1000),
+            "5 points (95 % interval 1 to 9) more, 1.08 times the share (1.01 to 1.16)",
+        ),
+        (
+            of(60_600, 100_000),
+            of(61_100, 100_000),
+            "1 point (95 % interval 0 to 1) less, 0.992 times the share (0.985 to 0.999)",
+        ),
     ],
 )
 def test_words_say_what_the_interval_does(a: Estimate, b: Estimate, words: str) -> None:

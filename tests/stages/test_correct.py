@@ -245,7 +245,7 @@ def test_every_number_has_its_kind_interval_n_and_a_sentence_that_says_the_same(
         ]
         assert (bound.low, bound.high) == pytest.approx(bounds(*ends, tally.photos, 21))
         assert bound.of == tally.photos + 21
-        assert "Whatever the 21 attachments show that could not be classified" in bound.sentence
+        assert "Whatever the 21 attachments show that could not be had or classified" in bound.sentence
     for unit in UNITS:
         for kind in ("raw", "corrected"):
             shares = [

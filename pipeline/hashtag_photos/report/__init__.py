@@ -6,6 +6,7 @@ made.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from hashtag_photos.report.prose import Headline
     from hashtag_photos.report.wall import Wall
 
-__all__ = ["REASONS", "interval", "open_labels", "page_of", "write_report"]
+__all__ = ["REASONS", "interval", "open_labels", "outdated_to_share", "page_of", "write_report"]
 
 PAGE, TO_SHARE = "report.html", "report-to-share.html"
 FIGURES = "figures"  # the folder of the report's figures as files
@@ -69,8 +70,9 @@ def write_report(run: Run, tally: Tally, *, pictures: bool = True, authors: bool
     """Write report.html, figures/ and methods.md for a tally of this run; the path of the page.
 
     Without `pictures` or without `authors`, report-to-share.html is written instead, and nothing else: it is to be
-    handed on by itself. Without `pictures` it shows none; without `authors` it names nobody and no host, quotes no post
-    and links to none. A file that would be the same is left alone. Raises RunError where the run has no such tally.
+    handed on by itself. Without `pictures` it shows none; without `authors` it names nobody and no host of a picture,
+    tells nothing by source (in exports a source can be a person), quotes no post and links to none. A file that would
+    be the same is left alone. Raises RunError where the run has no such tally.
     """
     from hashtag_photos.report.figures import figures
     from hashtag_photos.report.gallery import gallery
@@ -94,7 +96,7 @@ def write_report(run: Run, tally: Tally, *, pictures: bool = True, authors: bool
     page = page_of(
         tally,
         labels,
-        headline=headline(tally, labels),
+        headline=headline(run, tally, labels),
         figures=drawn,
         methods=told,
         gallery=some,
@@ -117,6 +119,15 @@ def write_report(run: Run, tally: Tally, *, pictures: bool = True, authors: bool
     return f"{run.location.rstrip('/')}/{folder}/{PAGE}"
 
 
+def outdated_to_share(run: Run, tally: Tally) -> str | None:
+    """The page to hand on that was made of another tally of this run and question, by its path; None if none was."""
+    path = f"{report_folder(run, tally.model_key, tally.labels_key)}/{TO_SHARE}"
+    of_this = f'<meta name="tally" content="{_id_of(tally)}">'.encode()
+    if not run.storage.exists(path) or of_this in run.storage.read(path):
+        return None
+    return f"{run.location.rstrip('/')}/{path}"
+
+
 def page_of(
     tally: Tally,
     labels: LabelSet,
@@ -130,7 +141,7 @@ def page_of(
     authors: bool = True,
 ) -> str:
     """The page as HTML, from its parts. Figures are numbered in the order in which they stand there."""
-    named = {each.name: each for each in figures}
+    named = {each.name: each for each in figures if authors or each.name != "sources"}
     hosts = [each for each in tally.coverage.hosts if each.value not in (LOCAL_FILE, NO_HOST)]
     files = _FILES if pictures and authors else ()  # a page to hand on stands alone
     sections = {section: tuple(named[name] for name in names if name in named) for section, names in _SECTIONS.items()}
@@ -138,6 +149,7 @@ def page_of(
     return render(
         "report.html.j2",
         tally=tally,
+        tally_id=_id_of(tally),
         labels=labels,
         headline=headline,
         answers=_answers(tally),
@@ -163,6 +175,11 @@ def page_of(
         hosts=len(hosts),
         files=files,
     )
+
+
+def _id_of(tally: Tally) -> str:
+    """By which a page tells of which tally.json it was made."""
+    return hashlib.sha256(tally.to_json().encode()).hexdigest()[:16]
 
 
 def _contents(

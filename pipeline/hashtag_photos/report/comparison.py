@@ -14,6 +14,7 @@ from typing import Any
 from hashtag_photos.errors import UsageError
 from hashtag_photos.labels import UNSURE
 from hashtag_photos.models import slug
+from hashtag_photos.records import Incomplete
 from hashtag_photos.report.charts import INK, LONGEST, PAPER, QUIET, RULE, Figure, Table, cut, draw, looks, quoted
 from hashtag_photos.report.marks import (
     AXIS,
@@ -49,7 +50,7 @@ from hashtag_photos.report.phrases import (
 )
 from hashtag_photos.report.prose import without_paths
 from hashtag_photos.run import Run
-from hashtag_photos.stages.compare import Comparison, Difference, apart_in_words, names_of
+from hashtag_photos.stages.compare import Comparison, Difference, Side, apart_in_words, names_of, ratio_digits
 from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.coverage import Coverage
 from hashtag_photos.stages.numbers import CORRECTED, RAW, Number
@@ -126,7 +127,7 @@ def render_comparison(comparison: Comparison, figures: Sequence[Figure]) -> str:
         units_named=_UNITS,
         figures=figures,
         facts=_facts(comparison),
-        notes=list(notes(comparison)),
+        notes=[each for each in notes(comparison) if each != comparison.overlap],  # which stands at the top
         share_told=share_told,
         difference_told=difference_told,
         ratio_told=ratio_told,
@@ -139,6 +140,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
     for side in (comparison.a, comparison.b):
         for each in side.tally.coverage.incomplete:
             yield f"the collection of {side.name} is incomplete: {': '.join(without_paths(each))}"
+    if comparison.overlap:
+        yield comparison.overlap
     yield from comparison.notes
 
 
@@ -159,10 +162,12 @@ def ratio_told(of: Difference) -> str:
     """A ratio with its interval for tables; a dash where there is none."""
     if of.ratio is None:
         return "–"
+    told = (of.ratio.value, of.ratio.low, of.ratio.high)
+    digits = (of.clear and ratio_digits(*filter(math.isfinite, told), least=2)) or 2
+    value, low, high = (f"{each:.{digits}f}" for each in told)
     if of.counted:
-        return f"{of.ratio.value:.2f}"
-    high = f"to {of.ratio.high:.2f}" if math.isfinite(of.ratio.high) else "and more"
-    return f"{of.ratio.value:.2f} ({of.ratio.low:.2f} {high})"
+        return value
+    return f"{value} ({low} {f'to {high}' if math.isfinite(of.ratio.high) else 'and more'})"
 
 
 def _best(comparison: Comparison) -> str:
@@ -225,7 +230,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str, str]]:
 
     return [
         row("Posts", lambda tally: f"{tally.coverage.posts:,}"),
-        row("From", lambda tally: ", ".join(dict.fromkeys(each.value for each in tally.sources)) or "–"),
+        ("From", _sources(comparison.a), _sources(comparison.b)),
         row("Collected", lambda tally: _collected(tally.coverage)),
         row("Attachments had", coverage),
         row("Images classified", lambda tally: f"{tally.images:,}"),
@@ -234,6 +239,12 @@ def _facts(comparison: Comparison) -> list[tuple[str, str, str]]:
         row("Label set", lambda tally: tally.labels),
         row("Hand labels", labelled),
     ]
+
+
+def _sources(side: Side) -> str:
+    """What a run was collected from, files and folders by their names."""
+    told = (without_paths(Incomplete(source=each, reason=""))[0] for each in side.sources)
+    return "; ".join(dict.fromkeys(told)) or "–"
 
 
 def _collected(coverage: Coverage) -> str:
@@ -250,7 +261,7 @@ def _figures(comparison: Comparison) -> Iterator[Figure]:
     if rows:
         yield _shares(comparison, rows)
         yield _differences(comparison, rows)
-    if len({each.start for each in comparison.moments}) > 1:
+    if comparison.moments:
         yield _time(comparison)
 
 
@@ -333,7 +344,7 @@ def _differences(comparison: Comparison, rows: Sequence[Difference]) -> Figure:
         title=_differences_title(comparison, rows),
         caption=sentences(
             f"The share in {quoted(b)} less that in {quoted(a)}, in percentage points of distinct pictures.",
-            "" if counted else f"Lines are {INTERVAL}s (MOVER).",
+            "" if counted else f"Lines are {INTERVAL}s.",
             "" if all(each.clear for each in rows) else f"Marks are hollow {meaning}.",
         ),
         spec=dotted(blocks, _points_axis(rows), (150, 116), (136, 44)),

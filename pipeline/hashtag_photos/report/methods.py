@@ -9,24 +9,41 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from importlib import metadata
-from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
-from hashtag_photos.labels import KINDS, UNSURE, LabelSet, find_labels
-from hashtag_photos.models import FOR_THE_SAMPLE, presets
+from hashtag_photos.labels import ASKED, KINDS, UNSURE, LabelSet, find_labels
+from hashtag_photos.models import presets
 from hashtag_photos.report.page import at_most, open_labels, points
-from hashtag_photos.report.phrases import INTERVAL, PERCENT, be, day, in_words, listed, people, sentences, verb
+from hashtag_photos.report.phrases import (
+    INTERVAL,
+    PERCENT,
+    be,
+    between,
+    day,
+    days,
+    in_words,
+    listed,
+    people,
+    sentences,
+    verb,
+)
 from hashtag_photos.report.prose import (
+    SAMPLE,
     became,
     bounds_in_words,
+    hashtags,
+    is_sample,
+    last_part,
     missing_bounds,
     none_had,
     sensitive_to_prompts,
     share_with_ends,
+    times_of,
+    tiny_caution,
+    with_the_others,
     without_paths,
 )
 from hashtag_photos.report.references import Citations, software
@@ -54,6 +71,7 @@ from hashtag_photos.stages.units import ENGAGEMENT, PICTURES, UNITS
 from hashtag_photos.words import many, percent
 
 _SHORT = 12  # letters of a sha256, or of a commit, that tell it from others
+_OF_SOURCES = ("Mastodon.py", "atproto", "xdk")  # packages that collect posts and compute nothing
 _PPI, _STRATA = "ppi", "post-stratified"
 _SPELLED = {
     "python": "Python",
@@ -66,7 +84,6 @@ _SPELLED = {
 }
 #: what to cite with models of an architecture, by how its name begins
 _MODELS = {"PE-Core": "Bolya et al. 2025"}
-_SAMPLE = "sample"
 
 
 def methods(run: Run, tally: Tally, labels: LabelSet) -> str:
@@ -85,15 +102,6 @@ def escape(text: str) -> str:
     return re.sub(r"(?i)(?<=\w):(?=//|[^\s\d])|(?<=\bwww)\.", r"\\\g<0>", plain)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Times:
-    """First and last day (UTC), where any is known, of what was posted, collected, and downloaded."""
-
-    posted: tuple[date, date] | None
-    collected: tuple[date, date] | None
-    downloaded: tuple[date, date] | None
-
-
 class _Methods:
     def __init__(self, run: Run, tally: Tally, labels: LabelSet) -> None:
         self._run, self._tally, self._labels = run, tally, labels
@@ -102,7 +110,7 @@ class _Methods:
         self._model: Mapping[str, Any] = run.used("models", tally.model_key) or {}
         self._records = [dict(each) for each in run.stages.get("collect", {}).get("sources", ())]
         self._asked = [dict(each) for each in run.asked.get("sources", ())]
-        self._times = _times(run)
+        self._times = times_of(run)
         shares = [each for each in tally.numbers if each.kind == CORRECTED and each.measure == SHARE]
         self._corrected = {unit: own for unit in UNITS if (own := [each for each in shares if each.unit == unit])}
 
@@ -130,13 +138,11 @@ class _Methods:
 
     @property
     def _is_sample(self) -> bool:
-        return any(each.get("kind") == _SAMPLE for each in self._asked)
+        return is_sample(self._run)
 
     def _subject(self) -> str:
-        hashtags = dict.fromkeys(f"#{each['hashtag']}" for each in self._asked if each.get("hashtag"))
-        if self._is_sample:
-            hashtags[f"#{HASHTAG}"] = None
-        return escape(listed(hashtags) if hashtags else self._tally.run)
+        names = [*hashtags(self._run), *([f"#{HASHTAG}"] if self._is_sample else [])]
+        return escape(listed(names) if names else self._tally.run)
 
     # What there was
 
@@ -185,14 +191,14 @@ class _Methods:
         who = verb(timed, "It was", "They were")
         if coverage.posts_without_time:
             who = verb(timed, "The one with a time was", "Those with a time were")
-        return f"{who} posted {_between(*self._times.posted)} (UTC)."
+        return f"{who} posted {between(*self._times.posted)} (UTC)."
 
     def _sources(self) -> str:
         told = [self._source(each) for each in self._asked]
         if not told:
             return ""
         were = "It was" if self._tally.coverage.posts == 1 else "They were"
-        collected = f" {were} collected {_between(*self._times.collected)}." if self._times.collected else ""
+        collected = f" {were} collected {between(*self._times.collected)}." if self._times.collected else ""
         if len(told) == 1:
             return f"Posts were taken from {told[0]}.{collected}"
         return f"Posts were taken from {in_words(len(told))} sources: {listed(told, '; ')}.{collected}"
@@ -200,14 +206,14 @@ class _Methods:
     def _source(self, asked: Mapping[str, Any]) -> str:
         kind, hashtag = asked.get("kind"), escape(f"#{asked.get('hashtag')}")
         server = escape(urlsplit(str(asked.get("server"))).netloc or str(asked.get("server")))
-        if kind == _SAMPLE:
+        if kind == SAMPLE:
             return f"the sample of hashtag-photos, #{HASHTAG}"
         if kind == "folder":
-            return f"the folder “{escape(_last_part(asked))}”, of which each picture counts as a post"
+            return f"the folder “{escape(last_part(asked))}”, of which each picture counts as a post"
         if kind == "exported":
             record = next((each for each in self._records if each.get("asked") == asked), {})
             told = str(record.get("recognised") or "").partition(": ")[2]
-            return f"the export “{escape(_last_part(asked))}”{f' (read as {escape(told)})' if told else ''}"
+            return f"the export “{escape(last_part(asked))}”{f' (read as {escape(told)})' if told else ''}"
         where = {
             "mastodon": f"the timeline of {hashtag} on the Mastodon server {server}",
             "bluesky": f"a search for {hashtag} on Bluesky, by the server {server}",
@@ -264,7 +270,7 @@ class _Methods:
         files = [each.value == LOCAL_FILE for each in self._tally.coverage.hosts if each.had]
         how = "downloaded" if not any(files) else "read" if all(files) else "downloaded, or read where they are files,"
         which = verb(self._tally.coverage.had, "The photo was", "The photos were")
-        days = _between(*self._times.downloaded)
+        days = between(*self._times.downloaded)
         return f"{which} {how} {days}, and decoded to the end so as to leave out what is cut short."
 
     def _files(self) -> str:
@@ -306,6 +312,9 @@ class _Methods:
             f"- “{escape(each.title)}”: {listed(f'“{escape(prompt)}”' for prompt in each.prompts)}"
             for each in labels.classes
         ]
+        question = f"The question was “{escape(labels.question)}”, with"
+        if labels.name.startswith(ASKED):  # nobody put it in words
+            question = "There were"
         templates = [f"“{escape(each)}”" for each in labels.templates]
         around = f"the template {templates[0]}"
         if len(templates) > 1:
@@ -321,8 +330,7 @@ class _Methods:
                 self._weights(),
                 self._computed(),
             ),
-            f"The question was “{escape(labels.question)}”, with these classes and prompts (label set "
-            f"{escape(tally.labels_key)}):",
+            f"{question} these classes and prompts (label set {escape(tally.labels_key)}):",
             "\n".join(classes),
             f"A prompt stands in the place of {{}} in {around}. The score of a prompt is the cosine of its vector and "
             f"the image’s{scaled}; that of a class is {of_class}, and probabilities are the softmax over the classes. "
@@ -460,9 +468,9 @@ class _Methods:
         them = f"all {review.labelled:,}" if review.labelled == drawn and drawn > 1 else f"{review.labelled:,}"
         who = _capital(people(review.coders)) if review.coders else "People"
         who = f"Between them, {people(review.coders)}" if review.coders > 1 else who
-        by = "was", "were"
+        by, two = ("was", "were"), "both" if review.coders == 2 else "two people or more"
         counts = [
-            (review.doubles, *(f"{each} labelled by two people or more" for each in by)),
+            (review.doubles, *(f"{each} labelled by {two}" for each in by)),
             (review.skipped, *(f"{each} skipped" for each in by)),
             (review.gaps, *(f"{each} passed over" for each in by)),
             (review.disputed, "is disputed and not settled", "are disputed and not settled"),
@@ -472,8 +480,8 @@ class _Methods:
         is_, it = ("is", "a picture") if unused == 1 else ("are", "pictures")
         return sentences(
             sample,
-            f"{who} labelled {them} of them by the question above. The page for this shows neither what the model "
-            "said, nor the post, nor what others said.",
+            f"{who} labelled {them} of them by the question “{escape(self._labels.question)}”. The page for this shows "
+            "neither what the model said, nor the post, nor what others said.",
             f"Of the pictures, {listed(told)}." if told else "",
             f"{many(unused, 'label')} {is_} not used, of {it} that {is_} one with another by now or no longer "
             f"{'counts' if unused == 1 else 'count'}."
@@ -557,9 +565,10 @@ class _Methods:
         if len(timeline.bins) > 1:
             unit = timeline.unit if timeline.unit[:1].isdigit() else f"one {timeline.unit}"
             first, strays = date.fromisoformat(timeline.bins[0].start[:10]), timeline.before + timeline.after
+            outside = f", outside of which {be(strays)} {many(strays, 'post')}" if strays else ""
             over_time = (
                 f"Over time, shares of posts are given in {len(timeline.bins):,} bins of {escape(unit)} from "
-                f"{day(first)} on (UTC){f', outside of which {be(strays)} {strays:,}' if strays else ''}."
+                f"{day(first)} on (UTC){outside}."
             )
         return [raw, self._correction(), sentences(worst, over_time)]
 
@@ -691,10 +700,8 @@ class _Methods:
         if not bounds or not lost:
             return ""
         whole = many(bounds[0].of, "attachment")
-        corrected = bounds[0].rests_on == "labels"
-        census = corrected and all(own[0].method == CENSUS for own in self._corrected.values())
-        sure = "as people labelled the others" if census else f"with 95{PERCENT} confidence" if corrected else (
-            "as the model labels the others")  # fmt: skip
+        census = all(own[0].method == CENSUS for own in self._corrected.values())
+        sure = with_the_others(bounds[0], counted=census)
         return (
             f"Whatever the {many(lost, 'attachment')} {verb(lost, 'shows', 'show')} that could not be had or "
             f"classified, of all {whole} {bounds_in_words(bounds, self._titles)}, {sure}."
@@ -761,10 +768,8 @@ class _Methods:
             )
         if tally.pictures and not self._corrected:
             told.append("The model’s errors are in none of the intervals, and can be larger than these.")
-        if self._preset == FOR_THE_SAMPLE and not self._is_sample:
-            told.append(
-                "The model “tiny” knows drawings and nothing else: on real photographs its labels mean nothing."
-            )
+        if tiny := tiny_caution(self._run, tally):
+            told.append(tiny)
         if self._corrected:
             told.append("Shares that rest on hand labels take people as right, but for what they disagree on.")
             warnings = dict.fromkeys(
@@ -790,7 +795,7 @@ class _Methods:
         versions = [
             f"{escape(_SPELLED.get(name, name))} {escape(listed(each))}"
             for name, each in computed.items()
-            if name != "hashtag-photos" or each != [own]
+            if name not in _OF_SOURCES and (name != "hashtag-photos" or each != [own])
         ]
         return [
             sentences(
@@ -820,36 +825,6 @@ def _work_on(architecture: str) -> str | None:
     return next((work for start, work in _MODELS.items() if architecture.startswith(start)), None)
 
 
-def _times(run: Run) -> _Times:
-    with run.database() as database:
-        ((*posts,),) = database.execute(
-            """SELECT strftime(min(created_at), '%Y-%m-%d'), strftime(max(created_at), '%Y-%m-%d'),
-            strftime(min(collected_at), '%Y-%m-%d'), strftime(max(collected_at), '%Y-%m-%d') FROM posts"""
-        ).fetchall()
-        ((*photos,),) = database.execute(
-            """SELECT strftime(min(fetched_at), '%Y-%m-%d'), strftime(max(fetched_at), '%Y-%m-%d')
-            FROM photos_all WHERE status = 'ok'"""
-        ).fetchall()
-
-    def days(first: str | None, last: str | None) -> tuple[date, date] | None:
-        return (date.fromisoformat(first), date.fromisoformat(last)) if first and last else None
-
-    return _Times(posted=days(*posts[:2]), collected=days(*posts[2:]), downloaded=days(*photos))
-
-
-def _from_to(first: date, last: date) -> tuple[str, str]:
-    """Two days, without what they have in common in the first one."""
-    same_year = first.year == last.year
-    return day(first, year=not same_year, month=not (same_year and first.month == last.month)), day(last)
-
-
-def _between(first: date, last: date) -> str:
-    if first == last:
-        return f"on {day(first)}"
-    begin, end = _from_to(first, last)
-    return f"between {begin} and {end}"
-
-
 def _period(since: str | None, until: str | None) -> str:
     """What period was asked for, until before its end; with what comes before it."""
     first = datetime.fromisoformat(since).astimezone(UTC) if since else None
@@ -858,18 +833,14 @@ def _period(since: str | None, until: str | None) -> str:
     if all(each is None or each.time() == midnight for each in (first, end)):
         last = end.date() - timedelta(days=1) if end else None
         if first and last:
-            begin, finish = _from_to(first.date(), last)
-            days = f"on {finish}" if first.date() == last else f"from {begin} to {finish}"
-            return f", asked for posts {days} (UTC)"
+            begin, finish = days(first.date(), last)
+            told = f"on {finish}" if first.date() == last else f"from {begin} to {finish}"
+            return f", asked for posts {told} (UTC)"
         if first:
             return f", asked for posts from {day(first)} on (UTC)"
         return f", asked for posts up to {day(last)} (UTC)" if last else ""
-    told = [f"{word} {day(each)}, {each:%H:%M}" for word, each in (("from", first), ("before", end)) if each]
-    return f", asked for posts {' and '.join(told)} (UTC)"
-
-
-def _last_part(asked: Mapping[str, Any]) -> str:
-    return PurePath(str(asked.get("path") or "")).name or "posts"
+    times = [f"{word} {day(each)}, {each:%H:%M}" for word, each in (("from", first), ("before", end)) if each]
+    return f", asked for posts {' and '.join(times)} (UTC)"
 
 
 def _pixels(size: Any) -> str:

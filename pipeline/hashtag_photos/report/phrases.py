@@ -131,6 +131,17 @@ def day(of: date, *, month: bool = True, year: bool = True) -> str:
     return " ".join((str(of.day), *([MONTHS[of.month - 1]] if month else ()), *([str(of.year)] if year else ())))
 
 
+def days(first: date, last: date) -> tuple[str, str]:
+    """Two days, without what they have in common in the first one."""
+    same_year = first.year == last.year
+    return day(first, year=not same_year, month=not (same_year and first.month == last.month)), day(last)
+
+
+def between(first: date, last: date) -> str:
+    """On 22 April 2014, or between 22 and 24 April 2014."""
+    return f"on {day(first)}" if first == last else "between {} and {}".format(*days(first, last))
+
+
 def bin_in_words(start: str, unit: str) -> str:
     """A bin of the timeline by its start (UTC): 22 April 2014, 14:00, or May 2014."""
     at = moment(start)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import count
 from pathlib import PurePath
+from typing import Any
 
 from hashtag_photos.estimate import Estimate, wilson
 from hashtag_photos.labels import UNSURE, LabelSet
+from hashtag_photos.models import FOR_THE_SAMPLE
 from hashtag_photos.records import Incomplete
-from hashtag_photos.report.phrases import INTERVAL, PERCENT, be, in_words, listed, people, sentences, verb
+from hashtag_photos.report.phrases import INTERVAL, PERCENT, be, between, in_words, listed, people, sentences, verb
+from hashtag_photos.run import Run
+from hashtag_photos.sources.sample import HASHTAG
 from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.coverage import Coverage
 from hashtag_photos.stages.numbers import BOUND, CORRECTED, RATIO, RAW, SHARE, Number, exactly, percents
@@ -24,7 +29,11 @@ _KNOWN_NEAR = 1.25  # if this is as far as their ratio may go
 _WIDE = 2.0  # an interval of a ratio whose ends are further apart gives no ratio to tell
 _ROUNDED = 0.05  # how far a ratio in whole numbers may be from what it is
 _REASONS_TOLD = 4
+_MOST_IN_ORDER = 3  # classes; of more, the first two may be any
+_SOURCES_TOLD = 4
 _PATH = re.compile(r"(?:posts of|pictures in) (.+?)(?: as [\w-]+)?$")  # in titles of exports and of folders
+
+SAMPLE = "sample"  # the kind of source that it is
 
 #: what became of an attachment by its status, as said of one and of more: "1 was …", "4 were …"
 BECAME = {
@@ -54,30 +63,100 @@ BECAME = {
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """The answer in plain text: a `sentence`, what `kind` of numbers are in it, and what is `missing` from it.
+    """The answer in plain text: a `sentence`, what `kind` of numbers are in it, what is `missing` from it, what it is
+    `about`, and what a reader must know before all else.
 
-    `kind` is empty where nothing could be classified. Titles of classes stand in it as they are: escape them.
+    `kind` is empty where nothing could be classified, `caution` where nothing applies. Titles of classes, hashtags and
+    names of files stand in it as they are: escape them.
     """
 
     sentence: str
     kind: str
     missing: str
+    about: str
+    caution: str
 
 
-def headline(tally: Tally, labels: LabelSet) -> Headline:
-    """The answer of a tally: how many of the distinct pictures show the first two classes of the label set, and the
-    class with most, if that is another; corrected where there are corrected shares, else raw.
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """First and last day (UTC), where any is known, of what was posted, collected, and downloaded."""
+
+    posted: tuple[date, date] | None
+    collected: tuple[date, date] | None
+    downloaded: tuple[date, date] | None
+
+
+def headline(run: Run, tally: Tally, labels: LabelSet) -> Headline:
+    """The answer of a tally: how many of the distinct pictures show the first two classes of the label set (if it has
+    more than three, the two classes with most), and any other that has more than these; corrected where there are
+    corrected shares, else raw.
     """
     shown = _shown(tally, labels)
+    about, caution = _about(run, tally), caution_of(run, tally)
     if not shown:
-        return Headline(sentence="No picture could be classified.", kind="", missing=_missing(tally, labels, ()))
+        none = "No picture could be classified."
+        return Headline(sentence=none, kind="", missing=_missing(tally, labels, ()), about=about, caution=caution)
     titles = {each.label: each.title for each in tally.classes}
     corrected = shown[0].kind == CORRECTED
     return Headline(
         sentence=f"{_answer(tally, titles, shown)}{_compared(tally, labels, shown, titles)}.",
         kind=_of_people(tally, titles, shown) if corrected else _of_the_model(tally, titles, shown),
         missing=_missing(tally, labels, shown),
+        about=about,
+        caution=caution,
     )
+
+
+def is_sample(run: Run) -> bool:
+    """Whether the sample is among the sources of a run."""
+    return any(each.get("kind") == SAMPLE for each in run.asked.get("sources", ()))
+
+
+def hashtags(run: Run) -> list[str]:
+    """The hashtags that servers were asked for, each once."""
+    return list(dict.fromkeys(f"#{each['hashtag']}" for each in run.asked.get("sources", ()) if each.get("hashtag")))
+
+
+def last_part(asked: Mapping[str, Any]) -> str:
+    """The name of the file or folder that a source is."""
+    return PurePath(str(asked.get("path") or "")).name or "posts"
+
+
+def times_of(run: Run) -> Times:
+    """When what is in a run was posted, collected and downloaded."""
+    with run.database() as database:
+        ((*posts,),) = database.execute(
+            """SELECT strftime(min(created_at), '%Y-%m-%d'), strftime(max(created_at), '%Y-%m-%d'),
+            strftime(min(collected_at), '%Y-%m-%d'), strftime(max(collected_at), '%Y-%m-%d') FROM posts"""
+        ).fetchall()
+        ((*photos,),) = database.execute(
+            """SELECT strftime(min(fetched_at), '%Y-%m-%d'), strftime(max(fetched_at), '%Y-%m-%d')
+            FROM photos_all WHERE status = 'ok'"""
+        ).fetchall()
+
+    def pair(first: str | None, last: str | None) -> tuple[date, date] | None:
+        return (date.fromisoformat(first), date.fromisoformat(last)) if first and last else None
+
+    return Times(posted=pair(*posts[:2]), collected=pair(*posts[2:]), downloaded=pair(*photos))
+
+
+def caution_of(run: Run, tally: Tally) -> str:
+    """What a reader must know before all else; nothing where nothing applies."""
+    return sentences(_sample_caution(run), tiny_caution(run, tally))
+
+
+def tiny_caution(run: Run, tally: Tally) -> str:
+    """That the model knows nothing but the sample; nothing where it does, or has seen nothing else."""
+    model = run.used("models", tally.model_key) or {}
+    sources = [each.get("kind") for each in run.asked.get("sources", ())]
+    if (
+        not tally.pictures
+        or model.get("name") != FOR_THE_SAMPLE
+        or not model.get("licence")
+        or set(sources) == {SAMPLE}
+    ):
+        return ""
+    return f"The model “{FOR_THE_SAMPLE}” knows drawings and nothing else: on real photographs its labels mean nothing."
 
 
 def became(missing: dict[str, int], most: int | None = None) -> str:
@@ -134,6 +213,13 @@ def missing_bounds(tally: Tally, labels: Iterable[str], *, corrected: bool) -> l
     return [found[label] for label in labels if label in found]
 
 
+def with_the_others(bound: Number, *, counted: bool) -> str:
+    """What a bound rests on, as the end of a sentence: what people said of all others where these were `counted`."""
+    if bound.rests_on != "labels":
+        return "with the others as the classifier labels them"
+    return "with the others as people labelled them" if counted else f"with 95{PERCENT} confidence"
+
+
 def bounds_in_words(bounds: Sequence[Number], titles: Mapping[str, str]) -> str:
     """The shares of attachments that bounds tell of: "between 10 and 90 % are “Friendly” and …". Of one at least."""
     told: list[str] = []
@@ -144,17 +230,55 @@ def bounds_in_words(bounds: Sequence[Number], titles: Mapping[str, str]) -> str:
     return listed(told)
 
 
+def _about(run: Run, tally: Tally) -> str:
+    """What was counted: posts of which hashtag, export or folder, and of when."""
+    coverage, times = tally.coverage, times_of(run)
+    asked = run.asked.get("sources", ())
+    named = hashtags(run)
+    named += [f"the made-up hashtag #{HASHTAG}"] if is_sample(run) else []
+    named += dict.fromkeys(f"the export “{last_part(each)}”" for each in asked if each.get("kind") == "exported")
+    named += dict.fromkeys(f"the folder “{last_part(each)}”" for each in asked if each.get("kind") == "folder")
+    if len(named) > _SOURCES_TOLD:
+        told = _SOURCES_TOLD - 1
+        named = [*named[:told], f"{in_words(len(named) - told)} more sources"]
+    posts = "A post" if coverage.posts == 1 else "Posts"
+    what = f"{posts} of {listed(named)}" if named else f"{posts} of the run “{tally.run}”"
+    when = ""
+    if times.posted and coverage.posts > coverage.posts_without_time:
+        known = ", as far as they say when" if coverage.posts_without_time else ""
+        when = f", posted {between(*times.posted)}{known}"
+    collected = f", collected {between(*times.collected)}" if times.collected and coverage.posts else ""
+    return f"{what}{when}{collected}."
+
+
+def _sample_caution(run: Run) -> str:
+    if not is_sample(run):
+        return ""
+    return (
+        f"The hashtag #{HASHTAG} is made up: its posts were written and its pictures drawn to try the program out, and "
+        "say nothing about real events or people."
+    )
+
+
 def _shown(tally: Tally, labels: LabelSet) -> list[Number]:
     """The shares that the answer tells, the largest first; none where no picture was classified."""
     kind = CORRECTED if tally.number(CORRECTED, labels.class_names[0]) else RAW
     found = [each for name in tally.classes if (each := tally.number(kind, name.label)) and each.value is not None]
     if not tally.pictures or not found:
         return []
-    pair = set(labels.class_names[:2])
-    most = max(found, key=lambda each: each.value or 0.0)
-    if (most.value or 0.0) > max(each.value or 0.0 for each in found if each.label in pair):
-        pair.add(most.label)
-    return sorted((each for each in found if each.label in pair), key=lambda each: -(each.value or 0.0))
+    found.sort(key=lambda each: -(each.value or 0.0))
+    pair = _pair(found, labels)
+    most = max(each.value or 0.0 for each in pair)
+    return [each for each in found if each in pair or (each.value or 0.0) > most]
+
+
+def _pair(shares: Sequence[Number], labels: LabelSet) -> list[Number]:
+    """The two of these shares, the largest first, that are held against each other: of the first two classes of a
+    label set; if it has more than three, of the two classes with most."""
+    decided = [each for each in shares if each.label != UNSURE]
+    if len(labels.class_names) > _MOST_IN_ORDER:
+        return decided[:2]
+    return [each for each in decided if each.label in labels.class_names[:2]]
 
 
 def _answer(tally: Tally, titles: dict[str, str], shown: list[Number]) -> str:
@@ -175,7 +299,7 @@ def _answer(tally: Tally, titles: dict[str, str], shown: list[Number]) -> str:
 
 def _compared(tally: Tally, labels: LabelSet, shown: list[Number], titles: dict[str, str]) -> str:
     """How many of the one there are for each of the other, where that can be told; with what comes before it."""
-    pair = [each for each in shown if each.label in labels.class_names[:2]]
+    pair = _pair(shown, labels)
     if tally.pictures < 2 or len(pair) < 2 or not pair[1].value:
         return ""
     more, less = pair
@@ -204,7 +328,10 @@ def _compared(tally: Tally, labels: LabelSet, shown: list[Number], titles: dict[
 def _ratio(tally: Tally, more: Number, less: Number) -> Estimate | None:
     """The one share by the other. Raw: of the images in either, as many as they are worth, Wilson's for the one."""
     if more.kind == CORRECTED:
-        found = tally.compared(RATIO)
+        ratios = [
+            each for each in tally.numbers if (each.kind, each.measure, each.unit) == (CORRECTED, RATIO, PICTURES)
+        ]
+        found = next((each for each in ratios if {each.label, each.versus} == {more.label, less.label}), None)
         if found is None or found.value is None or found.high is None or found.value < 1:
             return None
         return Estimate(value=found.value, low=found.low, high=found.high)
@@ -302,9 +429,9 @@ def _missing(tally: Tally, labels: LabelSet, shown: Sequence[Number]) -> str:
             corrected=bool(shown) and shown[0].kind == CORRECTED,
         )
         if bounds:
-            sure = f", with 95{PERCENT} confidence" if bounds[0].rests_on == "labels" and not _census(shown) else ""
+            sure = with_the_others(bounds[0], counted=_census(shown))
             had += f" Whatever {verb(lost, 'it shows', 'they show')}, of all {many(bounds[0].of, 'attachment')} "
-            had += f"{bounds_in_words(bounds, titles)}{sure}."
+            had += f"{bounds_in_words(bounds, titles)}, {sure}."
     return sentences(_incomplete(tally), had, posts)
 
 

@@ -33,14 +33,17 @@ from hashtag_photos.stages.units import ENGAGEMENT, PICTURES, UNITS
 from hashtag_photos.tables import POSTS, as_csv
 from hashtag_photos.words import many
 
+_NEARLY_ALL = 0.9  # of the images of a run: if more than these are the other's, that stands before all else
 _WIDEST = 4.0  # a ratio whose interval's ends are further apart than this, the one by the other, is not put in words
+_MOST_DIGITS = 3  # of a ratio
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
     """One of two runs: its `name` in the comparison, its tally, what was asked, and the sha256 of the model's weights.
 
-    `seed` is what its sample was drawn with, None if none was.
+    `seed` is what its sample was drawn with, None if none was; `sources` are the titles of those it was collected from,
+    of which exports and folders have their paths.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Side:
     labels: LabelSet
     weights: str | None
     seed: str | None
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +113,9 @@ class Comparison:
     """Two runs beside each other.
 
     `differences` are raw and corrected, by unit and class. `left_out` says what is not compared, and why; `notes` what
-    to be careful of, beyond what the collection of each run lacks (its tally's coverage). `unit` is how long a bin of
-    `moments` is, "" where there is no common time line.
+    to be careful of, beyond what the collection of each run lacks (its tally's coverage). `overlap` is what both have,
+    if it is nearly all of one of them, and what that does to the intervals; else it is "", and what both have is among
+    the notes. `unit` is how long a bin of `moments` is, "" where there is no common time line.
     """
 
     a: Side
@@ -120,6 +125,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     unit: str
     moments: tuple[Moment, ...]
+    overlap: str
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -258,6 +264,9 @@ def compared(a: Side, b: Side, shared: Shared, timelines: Sequence[Timeline] | N
         why = list(_no_time_line((a, b), timelines))
         left_out += why
         moments = () if why else tuple(_moments(*timelines))
+    both = _both_have(a, b, shared, differences)
+    nearly_one = shared.images > _NEARLY_ALL * min(a.tally.images, b.tally.images)
+    overlap, among_the_notes = (both, "") if nearly_one else ("", both)
     return Comparison(
         a=a,
         b=b,
@@ -266,8 +275,12 @@ def compared(a: Side, b: Side, shared: Shared, timelines: Sequence[Timeline] | N
         differences=tuple(differences),
         unit=timelines[0].unit if timelines and moments else "",
         moments=moments,
+        overlap=overlap,
         left_out=tuple(left_out),
-        notes=tuple(_notes(a, b, shared, differences, timelines if moments else None)),
+        notes=(
+            *([among_the_notes] if among_the_notes else ()),
+            *_notes(a, b, shared, differences, timelines if moments else None),
+        ),
     )
 
 
@@ -292,7 +305,14 @@ def _side(run: Run, name: str, tally: Tally, labels: LabelSet | None) -> Side:
     assert labels is not None  # or there were no tally
     sample = run.used("samples", labels.question_key) or {}
     model = run.used("models", tally.model_key) or {}
-    return Side(name=name, tally=tally, labels=labels, weights=model.get("weights_sha256"), seed=sample.get("seed"))
+    return Side(
+        name=name,
+        tally=tally,
+        labels=labels,
+        weights=model.get("weights_sha256"),
+        seed=sample.get("seed"),
+        sources=tuple(each["title"] for each in run.stages.get("collect", {}).get("sources", ())),
+    )
 
 
 def _shared(run_a: Run, a: Tally, run_b: Run, b: Tally) -> Shared:
@@ -435,13 +455,20 @@ def _share_in_words(share: Number, digits: int) -> str:
     return f"{value} %" + ("" if share.method == CENSUS else f" (95 % interval {low} to {high} %)")
 
 
-def _digits(*of: Number | Estimate) -> int:
-    """How many digits after the point tell shares and differences in per cent, and their intervals, all alike."""
+def _digits(a: Number, b: Number, apart: Estimate) -> int:
+    """How many digits after the point tell two shares and their difference in per cent, and their intervals, all alike:
+    so many that the difference is that of the shares as they are told, if two more are enough for it."""
     told = []
-    for each in of:
+    for each in (a, b, apart):
         counted = each.low == each.high
         told += [exactly(each.value or 0.0)] if counted else percents(each.value or 0.0, each.low, each.high or 0.0)
-    return max(len(each.partition(".")[2]) for each in told)
+    least = max(len(each.partition(".")[2]) for each in told)
+
+    def agree(digits: int) -> bool:
+        one, other, between = (float(f"{100 * (each.value or 0.0):.{digits}f}") for each in (a, b, apart))
+        return abs(other - one - between) < 0.5 * 0.1**digits
+
+    return next(filter(agree, range(least, least + 3)), least)
 
 
 def apart_in_words(apart: Estimate, by: Estimate | None = None, *, digits: int, interval: bool = True) -> str:
@@ -461,10 +488,25 @@ def apart_in_words(apart: Estimate, by: Estimate | None = None, *, digits: int, 
 
 
 def _times_in_words(by: Estimate | None, *, interval: bool = True) -> str:
+    """A ratio that is clear, if there is one that can be told in a few digits."""
     if by is None or not by.low > 0 or not math.isfinite(by.high) or by.high > _WIDEST * by.low:
         return ""
-    value, low, high = (f"{each:.{2 if each < 0.95 else 1}f}" for each in (by.value, by.low, by.high))
-    return f", {value} times the share{f' ({low} to {high})' if interval else ''}"
+    told = (by.value, by.low, by.high) if interval else (by.value,)
+    digits = ratio_digits(*told, least=2 if min(told) < 0.95 else 1)
+    if digits is None or min(told) <= 1 <= max(told):
+        return ""
+    value, *ends = (f"{each:.{digits}f}" for each in told)
+    return f", {value} times the share{' ({} to {})'.format(*ends) if ends else ''}"
+
+
+def ratio_digits(*ratios: float, least: int) -> int | None:
+    """How many digits after the point, of at least so many, tell ratios so that none looks as if it was 0 or 1; None if
+    three are too few."""
+
+    def seen(digits: int) -> bool:
+        return all(each in (0.0, 1.0) or round(each, digits) not in (0.0, 1.0) for each in ratios)
+
+    return next(filter(seen, range(least, _MOST_DIGITS + 1)), None)
 
 
 def _rests(name_a: str, name_b: str, a: Number, b: Number) -> str:
@@ -498,10 +540,14 @@ def _columns(name: str, estimate: Estimate | None) -> dict[str, float | None]:
 def _notes(
     a: Side, b: Side, shared: Shared, differences: Sequence[Difference], timelines: Sequence[Timeline] | None
 ) -> Iterator[str]:
-    raw = any(each.kind == RAW for each in differences)
-    sampled = any(each.kind == CORRECTED and CENSUS not in (each.a.method, each.b.method) for each in differences)
-    yield from _dependence(a, b, shared, raw=raw, sampled=sampled)
-    if raw:
+    if shared.images:
+        yield "only the same files are counted as such: whether others are near-duplicates across runs is not looked at"
+    if _sampled(differences) and a.seed is not None and a.seed == b.seed:
+        yield (
+            "the samples of both runs were drawn with the same seed, as those of a run and its copy are: they are not "
+            "independent, and the intervals of corrected differences, which take them so, can be too wide or too narrow"
+        )
+    if _raw(differences):
         yield (
             "a model can err more often in the pictures of one run than in those of the other, and a raw difference "
             "can be made of this alone: to rule it out, compare corrected shares, from hand labels in both"
@@ -511,8 +557,8 @@ def _notes(
         if missing:
             of = many(side.tally.coverage.attachments, "attachment")
             yield (
-                f"in {side.name}, {missing:,} of {of} could not be classified; what they show is in no share here: its "
-                "own report has the bounds"
+                f"in {side.name}, {missing:,} of {of} could not be had or classified; what they show is in no share "
+                "here: its own report has the bounds"
             )
     for side, timeline in zip((a, b), timelines or (), strict=False):
         if timeline.timeless:
@@ -522,28 +568,33 @@ def _notes(
             yield f"in {side.name}, {many(off, 'post')} before or after nearly all others: not on the time axis"
 
 
-def _dependence(a: Side, b: Side, shared: Shared, *, raw: bool, sampled: bool) -> Iterator[str]:
-    """What both runs have in common, and what that does to the intervals of differences: whether there are `raw` ones,
-    and corrected ones that rest on a sample in both."""
-    if shared.images:
-        both = _in_both(a, b, shared.images)
-        are = "is" if shared.posts == 1 else "are"
-        posts = f", and {many(shared.posts, 'post')} {are} in both" if shared.posts else ""
-        meaning = []
-        if raw:
-            meaning.append(
-                "what they show is the same in both, while the intervals of raw differences take the runs as "
-                "independent: they are rather too wide than too narrow"
-            )
-        if sampled and a.seed != b.seed:
-            meaning.append("those of corrected differences hold, since each run has a random sample of its own")
-        yield f"{both}{posts}: {'; '.join(meaning)}" if meaning else f"{both}{posts}"
-        yield "only the same files are counted as such: whether others are near-duplicates across runs is not looked at"
-    if sampled and a.seed is not None and a.seed == b.seed:
-        yield (
-            "the samples of both runs were drawn with the same seed, as those of a run and its copy are: they are not "
-            "independent, and the intervals of corrected differences, which take them so, can be too wide or too narrow"
+def _both_have(a: Side, b: Side, shared: Shared, differences: Sequence[Difference]) -> str:
+    """What both runs have in common, and what that does to the intervals of differences; "" if they have nothing."""
+    if not shared.images:
+        return ""
+    are = "is" if shared.posts == 1 else "are"
+    both = _in_both(a, b, shared.images)
+    if shared.posts:
+        both += f", and {many(shared.posts, 'post')} {are} in both"
+    meaning = []
+    if _raw(differences):
+        meaning.append(
+            "what they show is the same in both, while the intervals of raw differences take the runs as independent: "
+            "they are rather too wide than too narrow"
         )
+    if _sampled(differences) and a.seed != b.seed:
+        those = "those" if meaning else "the intervals"
+        meaning.append(f"{those} of corrected differences hold, since each run has a random sample of its own")
+    return f"{both}: {'; '.join(meaning)}" if meaning else both
+
+
+def _raw(differences: Sequence[Difference]) -> bool:
+    return any(each.kind == RAW for each in differences)
+
+
+def _sampled(differences: Sequence[Difference]) -> bool:
+    """Whether there are corrected differences that rest on a sample in both runs."""
+    return any(each.kind == CORRECTED and CENSUS not in (each.a.method, each.b.method) for each in differences)
 
 
 def _in_both(a: Side, b: Side, images: int) -> str:
@@ -561,20 +612,35 @@ def _in_both(a: Side, b: Side, images: int) -> str:
 def _no_time_line(sides: Sequence[Side], timelines: Sequence[Timeline]) -> Iterator[str]:
     """Why there is no common time line, if so: a run isn't on it, or its bins are so wide, as there is so much time
     between the runs, that nothing is left of how one of them went."""
+    untimed = [side.name for side, each in zip(sides, timelines, strict=True) if not _timed(each)]
+    if untimed:
+        yield f"over time: in {' and in '.join(untimed)}, no post states a certain time"
+        return
     held = [_pictured(each) for each in timelines]
     without = [side.name for side, bins in zip(sides, held, strict=True) if not bins]
     if without:
         yield f"over time: in {' and in '.join(without)}, no post with a picture has a place on a common axis"
         return
+    unit = timelines[0].unit
+    if len(timelines[0].bins) == 1:
+        yield (
+            f"over time: what has a place on a common axis is within {unit if unit[0].isdigit() else f'one {unit}'}, "
+            "which shows nothing of how the shares went"
+        )
+        return
     own = [_pictured(side.tally.timeline) for side in sides]
     lost = any(len(bins) < LEAST_BINS <= len(had) for bins, had in zip(held, own, strict=True))
     if lost and (own[0][-1].end <= own[1][0].start or own[1][-1].end <= own[0][0].start):
-        unit = timelines[0].unit
         times = " and ".join(f"{side.name} (from {bins[0].start[:10]})" for side, bins in zip(sides, own, strict=True))
         yield (
             f"over time: {times} are so far apart that an axis for both goes by {'' if unit[0].isdigit() else 'the '}"
             f"{unit}, which shows too little of how the shares went; the report of each run has its own axis"
         )
+
+
+def _timed(timeline: Timeline) -> int:
+    """How many posts state a time, on the axis or off it."""
+    return timeline.before + timeline.after + sum(each.posts_collected for each in timeline.bins)
 
 
 def _pictured(timeline: Timeline) -> list[BinTally]:

@@ -3,7 +3,7 @@
 - `raw`: what the model says. The interval takes the images as a random sample and the labels as right.
 - `corrected`: what people would say, estimated from hand labels of a random sample. The model's errors are in the
   interval. Where they labelled everything (the method is `census`), it is what they said, and there is no interval.
-- `bound`: whatever attachments show that could not be classified, the share lies between these two; those of a
+- `bound`: whatever attachments show that could not be had or classified, the share lies between these two; those of a
   corrected share hold as surely as its interval does.
 """
 
@@ -234,7 +234,7 @@ def share_bounds(
             method=f"worst case (Manski){method}",
             warnings=share.warnings,
             sentence=f"Whatever the {many(missing, 'attachment')} show{'s' if missing == 1 else ''} that could not be "
-            f"classified, between {least} and {most} % of all {many(whole.count, 'attachment')} "
+            f"had or classified, between {least} and {most} % of all {many(whole.count, 'attachment')} "
             f"{whole.are(share.label, titles[share.label])}, {resting}.",
         )
 
