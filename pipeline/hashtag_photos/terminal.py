@@ -50,7 +50,7 @@ def show(tally: Tally, run: str = "RUN", *, caution: str = "") -> None:
     """
     from rich.table import Table
 
-    from hashtag_photos.report import open_labels
+    from hashtag_photos.report.page import open_labels
     from hashtag_photos.stages.coverage import most_missing
 
     tell(f"\n{tally.labels}, by {tally.model}")
@@ -153,7 +153,7 @@ def _show_certainty(tally: Tally, run: str) -> None:
     """The corrected shares, which class has more, and what to be careful of; or why there are none."""
     from rich.table import Table
 
-    from hashtag_photos.report import interval
+    from hashtag_photos.report.page import interval
     from hashtag_photos.stages.correct import CENSUS
     from hashtag_photos.stages.numbers import chance, times
 
@@ -216,7 +216,7 @@ def _by_source(tally: Tally) -> Table:
 
 def reasons(counts: Mapping[str, int]) -> str:
     """Counts of statuses, in words."""
-    from hashtag_photos.report import REASONS
+    from hashtag_photos.report.page import REASONS
 
     return ", ".join(f"{count:,} {REASONS.get(status, status)}" for status, count in counts.items())
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hashtag_photos.errors import RunError
 from hashtag_photos.labels import KINDS, UNSURE, LabelSet, find_labels, label_set_from_facts
-from hashtag_photos.report.page import REASONS, interval, open_labels, render
+from hashtag_photos.report.page import render
 from hashtag_photos.run import Run
 from hashtag_photos.stages.coverage import LOCAL_FILE, NO_HOST, most_missing
 from hashtag_photos.stages.numbers import BOUND, CORRECTED, DIFFERENCE, RATIO, RAW, SHARE, Number
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from hashtag_photos.report.gallery import Gallery
     from hashtag_photos.report.prose import Headline
     from hashtag_photos.report.wall import Wall
-
-__all__ = ["REASONS", "interval", "open_labels", "outdated_to_share", "page_of", "write_report"]
 
 PAGE, TO_SHARE = "report.html", "report-to-share.html"
 FIGURES = "figures"  # the folder of the report's figures as files

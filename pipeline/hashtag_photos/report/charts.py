@@ -43,7 +43,7 @@ PALETTE = {
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 _UNSURE_SHAPE = "M-0.9,-0.9L0.9,-0.9L-0.9,0.9L0.9,0.9Z"  # an hourglass
 _OTHER_SHAPE = "M0,-1A1,1,0,0,1,0,1A1,1,0,0,1,0,-1ZM0,-0.5A0.5,0.5,0,0,0,0,0.5A0.5,0.5,0,0,0,0,-0.5Z"  # a ring
-_COLOURS = len(_SHAPES)
+COLOURS = len(_SHAPES)
 
 
 def _light(name: str) -> str:
@@ -148,7 +148,7 @@ def draw(*, name: str, title: str, caption: str, spec: Callable[[int], Mapping[s
 
 def colour(place: int) -> str:
     """The colour of the class at this place; those that there are no more for share one."""
-    return _light(f"c{place}" if place < _COLOURS else "quiet")
+    return _light(f"c{place}" if place < COLOURS else "quiet")
 
 
 def looks(classes: Sequence[ClassTally]) -> dict[str, tuple[str, str]]:

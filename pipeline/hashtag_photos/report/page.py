@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hashtag_photos.labels import UNSURE
-from hashtag_photos.report.charts import PALETTE
+from hashtag_photos.report.charts import COLOURS, PALETTE
 from hashtag_photos.stages.caveats import PrecisionCheck
 from hashtag_photos.stages.correct import CENSUS
 from hashtag_photos.stages.numbers import Number
@@ -50,7 +50,6 @@ REASONS = {
 }
 _STYLES = ("report.css", "pictures.css")
 _SCRIPTS = ("report.js", "wall.js")
-_COLOURS = 6  # of classes; further ones share a look
 _RANGE = r"\([0-9.,]+ to [0-9.,]+\)"
 _LONGEST_TITLE = 80  # characters of what a tab or a window is called
 
@@ -81,7 +80,7 @@ def place_of(label: str, classes: Sequence[ClassTally]) -> str:
     if label not in decided:
         return ""
     place = decided.index(label)
-    return f"c{place}" if place < _COLOURS else "other"
+    return f"c{place}" if place < COLOURS else "other"
 
 
 def marked(sentence: str, classes: Iterable[ClassTally]) -> Markup:
