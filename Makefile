@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 # A misspelt one is therefore an error, and never left out in silence. From the environment only these names are taken,
 # and not COLUMNS, which is how wide a terminal is.
 OWN := PYTHON
-FROM_ENVIRONMENT := HASHTAG SOURCE SINCE UNTIL LIMIT MAX_WAIT KEEP_AUTHORS POSTS FORMAT FILES IMAGES RUN MODEL LABELS DEVICE PRECISION RETRY CONTACT
+FROM_ENVIRONMENT := HASHTAG SOURCE SINCE UNTIL LIMIT MAX_WAIT KEEP_AUTHORS POSTS FORMAT FILES IMAGES RUN MODEL LABELS DEVICE PRECISION RETRY CONTACT ENGINE STORE
 FLAGS := RETRY KEEP_AUTHORS IGNORE_OPT_OUTS
 quoted = '$(subst ','\'',$(1))'
 option = --$(subst _,-,$(shell printf %s '$(1)' | tr A-Z a-z)) $(if $(filter $(FLAGS),$(1)),,$(call quoted,$($(1))))
@@ -39,7 +39,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --reinstall --editable .
 	@touch $@
 
-classify: $(INSTALLED) ## the whole run: the sample, or HASHTAG= SOURCE=, POSTS=posts.jsonl, IMAGES=photos/; RUN=, MODEL=, LABELS=
+classify: $(INSTALLED) ## the whole run: the sample, or HASHTAG= SOURCE=, POSTS=posts.jsonl, IMAGES=photos/; RUN=, MODEL=, LABELS=, ENGINE=ray
 	@$(BIN)/hashtag-photos run $(OPTIONS)
 
 report: $(INSTALLED) ## the report of RUN=runs/sample again

@@ -417,7 +417,7 @@ def make_corpus(photos: Path, folder: Path, count: int) -> str:
 
 def make_large_run(folder: Path, corpus: Path, count: int) -> None:
     """A run folder with so many images, which are those of the corpus under many names."""
-    from hashtag_photos.records import image_path
+    from hashtag_photos.imagestore import Layout
     from hashtag_photos.run import Run
     from hashtag_photos.tables import photos_table
 
@@ -426,7 +426,7 @@ def make_large_run(folder: Path, corpus: Path, count: int) -> None:
     known = {"source": "bench", "position": 0, "attempt": 1, "format": "JPEG", "status": "ok"}
     for number in range(count):
         name = sha256(str(number).encode()).hexdigest()
-        place = folder / image_path(name, "JPEG")
+        place = folder / Layout().path(name, "JPEG")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.hardlink_to(paths[number % len(paths)])
         own = {"post_id": str(number), "url": f"file:///{number}", "sha256": name, "fetched_at": datetime.now(UTC)}

@@ -150,6 +150,7 @@ def ours(folder: Path, base: str, count: int, decode: bool, bad: int) -> None:
     from hashtag_photos.run import Run
     from hashtag_photos.stages import silent
     from hashtag_photos.stages.download import _download
+    from hashtag_photos.stages.engine import LOCAL
 
     class Here:
         @contextmanager
@@ -160,7 +161,7 @@ def ours(folder: Path, base: str, count: int, decode: bool, bad: int) -> None:
     sources._KINDS["bench"] = Here  # type: ignore[assignment]
     run = Run(folder)
     begun = time.time()
-    done = _download(run, False, Limits(), Manners(), None, None, silent, verify=decode)
+    done = _download(run, False, Limits(), Manners(), None, None, LOCAL, silent, verify=decode)
     had = done.statuses.get(PhotoStatus.OK, 0)
     print(json.dumps({"had": had, "began": begun, "statuses": done.statuses}))
 

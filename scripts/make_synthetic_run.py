@@ -1,11 +1,16 @@
-"""A run made up at random, with its tables as the stages write them: what the report of a million posts costs.
+"""A run made up at random, with its tables as the stages write them: what a million posts cost.
 
-    python scripts/make_synthetic_run.py FOLDER [--posts 1000000] [--seed 0]
+    python scripts/make_synthetic_run.py FOLDER [--posts 1000000] [--seed 0] [--no-files]
 
-Posts of a loud fortnight, with a gap of a day, in twelve languages, from two servers; most with pictures, some with
-four; pictures posted again and again as those of Zipf's kind are; near-duplicates, engagement, attachments that could
-not be had for many reasons, scores, and vectors of 512 numbers that differ by class. Every image has a file, which is
-one of a hundred noisy JPEGs of 1080 pixels under many names (hard links): what they show is not what their label says.
+N posts with exactly N distinct images: a post has 1.34 attachments on average, of which 93 % could be had, so that
+there are 1.25 N photos. N of them, drawn among all, show an image of their own, each another; the others, a fifth,
+show images that go round, a few of them very often. Posts of a loud fortnight, with a gap of a day, in twelve
+languages, from two servers; near-duplicates, engagement, attachments that could not be had for many reasons, scores,
+and vectors of 1,024 numbers (as `large` has) that differ by class, under the key of `tiny`, so that the classify stage
+finds them done. Hashes and thumbnails of photos are left out: bench_duplicates.py has them.
+
+Every image has a file, unless told otherwise, which is one of a hundred noisy JPEGs of 1080 pixels under many names
+(hard links): what they show is not what their label says.
 """
 
 from __future__ import annotations
@@ -25,10 +30,11 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from hashtag_photos.duplicates import RULE
+from hashtag_photos.imagestore import Layout
 from hashtag_photos.labels import KINDS, LabelSet, find_labels
-from hashtag_photos.records import image_path
 from hashtag_photos.run import Run
-from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.stages.classify import Classifier, classify, question, scores_path
+from hashtag_photos.stages.download import download
 from hashtag_photos.stages.group import groups_path
 from hashtag_photos.stages.score import ALL, TEMPLATE, robustness_path
 from hashtag_photos.tables import (
@@ -42,8 +48,8 @@ from hashtag_photos.tables import (
     vector_column,
 )
 
-MODEL = "synthetic-00000000"
-DIMENSION = 512
+MODEL = "tiny"
+DIMENSION = 1024
 PART = 50_000
 FILES = 100
 START = datetime(2014, 4, 22, tzinfo=UTC)
@@ -61,46 +67,39 @@ MISSING = (
 )
 
 
-def make(folder: Path, posts: int, seed: int = 0) -> Run:
-    """A run of so many posts in a new folder."""
-    chance, run, labels, kinds = (
-        np.random.default_rng(seed),
-        Run(folder),
-        find_labels("friendly-or-force"),
-        find_labels(KINDS),
-    )
+def make(folder: Path, posts: int, seed: int = 0, *, files: bool = True) -> Run:
+    """A run of so many posts, 1,000 or more, and as many images in a new folder."""
+    chance, run = np.random.default_rng(seed), Run(folder)
+    classifier = Classifier(MODEL, device="cpu")
     asked = {"kind": "exported", "path": "synthetic.jsonl"}
-    run.ask(model="synthetic", model_key=MODEL, labels=labels.key, precision="fp32", keep_authors=True)
-    sizes = chance.choice(5, posts, p=[0.12, 0.72, 0.08, 0.04, 0.04])
-    images = max(int(0.7 * sizes.sum() * HAD), 8)
-    names = np.array([sha256(f"{seed} {number}".encode()).hexdigest() for number in range(images)])
-    # a fifth of all photos show images that go round, a few of them very often; each of the others has its own
-    popular = max(images // 20, 1)
-    shown = chance.integers(images, size=int(sizes.sum()))
-    round_ = np.flatnonzero(chance.random(len(shown)) < 0.2)
-    shown[round_] = np.minimum(popular * chance.random(len(round_)) ** 6, popular - 1).astype(np.int64)
+    run.ask(**question(classifier), keep_authors=True)
+    sizes = chance.choice(5, posts, p=[0.12, 0.64, 0.10, 0.06, 0.08])
+    total = int(sizes.sum())
+    had = chance.random(total) < HAD
+    names = np.array([sha256(f"{seed} {number}".encode()).hexdigest() for number in range(posts)])
+    places = chance.permutation(np.flatnonzero(had))
+    again = len(places) - posts  # photos of images that another photo shows as well
+    popular = max(posts // 20, 1)
+    shown = np.zeros(total, np.int64)
+    shown[places[:posts]] = np.arange(posts)
+    shown[places[posts:]] = np.minimum(popular * chance.random(again) ** 6, popular - 1).astype(np.int64)
     first = np.concatenate([[0], np.cumsum(sizes)])
     for start in range(0, posts, PART):
-        _add(
-            run,
-            chance,
-            names,
-            sizes[start : start + PART],
-            shown[first[start] : first[min(start + PART, posts)]],
-            start,
-        )
+        own = slice(first[start], first[min(start + PART, posts)])
+        _add(run, chance, names, sizes[start : start + PART], shown[own], had[own], start)
     counted = {"posts": posts, "repeated": 0, "rejected": 0}
     told = {"asked": asked, "limit": None, "went_on": None, "title": "a synthetic export", "recognised": None}
     begun = {"state": "", "complete": True, "reason": None, "begun": START.isoformat()}
     run.record_stage("collect", **counted, complete=True, sources=[told | begun | counted])
-    run.record_stage("download", attachments=int(sizes.sum()), opt_outs_heeded=True)
-    _classify(run, chance, names, labels, kinds)
-    _files(folder, names.tolist(), chance)
-    run.record_stage("classify", images=images, unreadable=0)
+    download(run)  # there is nothing left to ask for: it lists what is missing
+    _classify(run, chance, names, classifier)
+    if files:
+        _files(folder, names.tolist(), chance)
+    assert classify(run, classifier).new == 0
     return run
 
 
-def _add(run: Run, chance: np.random.Generator, names: Any, sizes: Any, shown: Any, start: int) -> None:
+def _add(run: Run, chance: np.random.Generator, names: Any, sizes: Any, shown: Any, had: Any, start: int) -> None:
     """A part of posts and of photos."""
     count, total = len(sizes), int(sizes.sum())
     day = np.minimum(chance.exponential(3, count), DAYS - 0.001)
@@ -111,7 +110,7 @@ def _add(run: Run, chance: np.random.Generator, names: Any, sizes: Any, shown: A
     of = np.repeat(np.arange(count), sizes)
     position = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     source = np.where(chance.random(count) < 0.7, "x", "mastodon:example.social")
-    urls = pa.array([f"https://media{number % 400}.example/{number}.jpg" for number in range(total)])
+    urls = pa.array([f"https://media{number % 400}.example/{start}-{number}.jpg" for number in range(total)])
     stated = chance.random(count) < 0.9
     weight = pa.array((chance.pareto(1.1, count) * 3).astype(np.int64), mask=~stated)
     nothing = pa.nulls(total)
@@ -143,7 +142,6 @@ def _add(run: Run, chance: np.random.Generator, names: Any, sizes: Any, shown: A
         "collected_at": [datetime(2014, 6, 1, tzinfo=UTC)] * count,
     }
     run.append("posts", _table(columns, POSTS, count))
-    had = chance.random(total) < HAD
     why = np.minimum(chance.geometric(0.5, total), len(MISSING)) - 1
     status = np.where(had, "ok", np.array([each[0] for each in MISSING])[why])
     photos: dict[str, Any] = {
@@ -168,23 +166,23 @@ def _add(run: Run, chance: np.random.Generator, names: Any, sizes: Any, shown: A
     run.append("photos", _table(photos, PHOTOS, total))
 
 
-def _classify(run: Run, chance: np.random.Generator, names: Any, labels: LabelSet, kinds: LabelSet) -> None:
+def _classify(run: Run, chance: np.random.Generator, names: Any, classifier: Classifier) -> None:
     """Vectors, scores of both label sets, other wordings, groups; images are sorted by name as the stages have them."""
-    images = len(names)
+    images, labels, model_key = len(names), classifier.labels, classifier.model.key
     classes = len(labels.classes)
     truth = chance.choice(classes, images, p=[0.2, 0.55, 0.25])
     centres = chance.standard_normal((40, DIMENSION), dtype=np.float32)
     kind = truth + classes * chance.integers(40 // classes, size=images)
+    order = np.argsort(names)
     for start in range(0, images, PART):
-        own = slice(start, start + PART)
+        own = order[start : start + PART]
         vectors = centres[kind[own]] + 0.7 * chance.standard_normal((len(names[own]), DIMENSION), dtype=np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         table = pa.table(
             [pa.array(names[own]), vector_column(vectors.astype(np.float16))], schema=embeddings_schema(DIMENSION)
         )
-        run.append(f"embeddings/{MODEL}", table)
-    order = np.argsort(names)
-    for asked in (labels, kinds):
+        run.append(f"embeddings/{model_key}", table)
+    for asked in (labels, find_labels(KINDS)):
         count = len(asked.classes)
         logits = chance.normal(size=(images, count)).astype(np.float32)
         logits[np.arange(images), truth % count] += 2
@@ -194,19 +192,17 @@ def _classify(run: Run, chance: np.random.Generator, names: Any, labels: LabelSe
         label = np.where(margin < asked.margin, "unsure", np.array(asked.class_names)[chances.argmax(axis=1)])
         columns = {probability_column(name): chances[order, place] for place, name in enumerate(asked.class_names)}
         scores = {"sha256": names[order], "label": label[order], "margin": margin[order], **columns}
-        run.write_table(scores_path(MODEL, asked.key), pa.table(scores).cast(scores_schema(asked.class_names)))
+        run.write_table(scores_path(model_key, asked.key), pa.table(scores).cast(scores_schema(asked.class_names)))
         run.record_used("label_sets", asked.key, asdict(asked))
-        if asked is labels:
-            run.write_table(robustness_path(MODEL, asked.key), _robustness(label, asked, chance))
+        run.write_table(robustness_path(model_key, asked.key), _robustness(label, asked, chance))
     # one image in ten is another's near-duplicate
     group = np.where(chance.random(images) < 0.1, chance.integers(max(images // 50, 1), size=images), np.arange(images))
-    run.write_table(groups_path(MODEL), pa.table([names[order], names[group][order]], schema=GROUPS))
+    run.write_table(groups_path(model_key), pa.table([names[order], names[group][order]], schema=GROUPS))
     pictures = len(np.unique(group))
-    about = {"name": "synthetic", "open_clip": "synthetic", "weights": None, "precision": "fp32", "pixels": 2}
     where = {"weights_sha256": "0" * 64, "hub": None, "hub_commit": None, "licence": "Apache-2.0", "devices": ["cpu"]}
-    run.record_used("models", MODEL, about | where)
+    run.record_used("models", model_key, {"name": "synthetic", **classifier.model.facts, **where})
     counts = {"rule": RULE, "images": images, "pictures": pictures, "images_not_compared": 0}
-    run.record_used("duplicates", MODEL, counts)
+    run.record_used("duplicates", model_key, counts)
 
 
 def _robustness(label: Any, labels: LabelSet, chance: np.random.Generator) -> pa.Table:
@@ -237,8 +233,9 @@ def _files(folder: Path, names: list[str], chance: np.random.Generator) -> None:
         (made / f"{number}").write_bytes(file.getvalue())
     for place in range(256):
         (folder / "images" / f"{place:02x}").mkdir(parents=True)
+    layout = Layout()
     for number, name in enumerate(names):
-        os.link(made / f"{number % FILES}", folder / image_path(name, "JPEG"))
+        os.link(made / f"{number % FILES}", folder / layout.path(name, "JPEG"))
     for each in made.iterdir():
         each.unlink()
     made.rmdir()
@@ -265,8 +262,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--posts", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-files", action="store_true", help="tables alone: the images have no files")
     given = parser.parse_args()
-    run = make(given.folder, given.posts, given.seed)
+    run = make(given.folder, given.posts, given.seed, files=not given.no_files)
     print(f"{run.location}: {given.posts:,} posts")
 
 

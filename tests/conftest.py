@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
@@ -21,6 +21,9 @@ from PIL import Image
 from hashtag_photos import sources
 from hashtag_photos.http import Local
 from hashtag_photos.records import Attachment, Post
+
+if TYPE_CHECKING:
+    from object_store import Store
 
 # a shell that starts a job in the background has it ignore Ctrl-C, which some tests press
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -152,6 +155,23 @@ def listed(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lis
         return Listed(addresses, server.base)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The address of an object store on 127.0.0.1."""
+    from object_store import moto_server  # which takes servers from here
+
+    with moto_server() as address:
+        yield address
+
+
+@pytest.fixture
+def s3(moto: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A new bucket, and an environment in which `s3://` leads there and to nobody else: s3.at("run")."""
+    from object_store import new_bucket
+
+    return new_bucket(moto, monkeypatch)
 
 
 def outside_make() -> dict[str, str]:

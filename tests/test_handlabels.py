@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -348,7 +349,7 @@ def test_a_lock_that_somebody_keeps_is_said(run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr(handlabels, "_PATIENCE", 0.05)
     store = HandLabels(run)
     store.add(label(1))
-    with store._writing():
+    with FileLock(run.storage.local / handlabels._LOCK):
         with pytest.raises(RunLockedError, match="not stored"):
             HandLabels(run).add(label(2))
         assert len(rows(run)) == 1, "reading waits for nobody"
@@ -467,16 +468,6 @@ def test_a_label_of_a_question_whose_classes_nobody_knows_is_taken(run: Run) -> 
 
 
 # Elsewhere
-
-
-def test_in_an_object_store_labels_are_read_and_not_added(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    HandLabels(run).add(label(1))
-    monkeypatch.setattr(run.storage, "local", None)
-    store = HandLabels(run)
-    assert [row.label for row in store.rows()] == ["friendly"]
-    assert len(store.verdicts(QUESTION)) == 1
-    with pytest.raises(StorageError, match=r"copy the run here, label it, and copy labels\.csv back"):
-        store.add(label(2))
 
 
 def test_reading_writes_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hashtag_photos.errors import RunConflictError, RunError, RunLockedError
@@ -80,6 +81,98 @@ def test_a_table_comes_in_the_order_it_was_written_in_pieces_of_any_size(tmp_pat
         run.append("numbers", pa.table({"n": range(first, first + 5), "other": ["x"] * 5}))
     pieces = [batch.to_pydict() for batch in run.batches("numbers", "n", rows=3)]
     assert pieces == [{"n": [0, 1, 2]}, {"n": [3, 4]}, {"n": [5, 6, 7]}, {"n": [8, 9]}]
+
+
+def in_parts(run: Run, *sizes: int, start: int = 0, column: str = "n") -> None:
+    for size in sizes:
+        run.append("numbers", pa.table({column: range(start, start + size)}))
+        start += size
+
+
+def numbers(run: Run) -> list[int]:
+    return [number for batch in run.batches("numbers", "n") for number in batch.column("n").to_pylist()]
+
+
+def test_many_small_parts_become_few_and_hold_the_same_in_the_same_order(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    in_parts(run, *[5] * 7)
+    run.compact("numbers")
+    assert len(run.storage.names("numbers")) == 7  # not worth it
+    in_parts(run, 5, 99_000, *[300] * 8, start=35)
+    run.compact("numbers")
+    assert run.storage.names("numbers") == [
+        "part-000001-000012.parquet",
+        *(f"part-{n:06d}.parquet" for n in range(13, 18)),
+    ]
+    assert numbers(run) == list(range(101_440))
+    assert run.dataset("numbers").count_rows() == 101_440
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    run.compact("numbers")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    in_parts(run, 5, start=101_440)
+    assert run.storage.names("numbers")[-1] == "part-000018.parquet"
+    in_parts(run, 5, 5, start=101_445)
+    run.compact("numbers")
+    assert run.storage.names("numbers") == ["part-000001-000012.parquet", "part-000013-000020.parquet"]
+    assert numbers(run) == list(range(101_455))
+
+
+def test_parts_with_other_columns_are_not_merged_with_these(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    in_parts(run, *[5] * 8, column="older")
+    in_parts(run, *[5] * 8)
+    run.compact("numbers")
+    assert run.storage.names("numbers") == ["part-000001-000008.parquet", "part-000009-000016.parquet"]
+
+
+def test_vectors_are_merged_as_they_are_stored(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for number in range(8):
+        run.append("vectors", pa.table({"vector": pa.array([bytes([number] * 64)] * 3, pa.binary(64))}))
+    run.compact("vectors")
+    (name,) = run.storage.names("vectors")
+    assert pq.read_metadata(tmp_path / "vectors" / name).row_group(0).column(0).compression == "UNCOMPRESSED"
+    assert run.dataset("vectors").to_table().column(0).to_pylist() == [bytes([n] * 64) for n in range(8) for _ in "abc"]
+
+
+@pytest.mark.parametrize("at", ["write", "remove"])
+def test_a_compaction_killed_at_any_point_loses_and_doubles_nothing(tmp_path: Path, at: str) -> None:
+    run = Run(tmp_path)
+    run.ask(model="tiny")
+    in_parts(run, *[3] * 10)
+    killed = f"""
+import os
+from hashtag_photos.run import Run
+from hashtag_photos.storage import Storage
+left = iter([False, True])
+before = Storage.{at}
+def dies(self, relative, *rest, **options):
+    if {at!r} == "write":
+        before(self, relative, *rest, **options)
+        os._exit(9)  # it stands, and what it stands for, too
+    next(left) and os._exit(9)
+    before(self, relative)
+Storage.{at} = dies
+Run({str(tmp_path)!r}).compact("numbers")
+"""
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == 9
+    assert len(run.storage.names("numbers")) == {"write": 11, "remove": 10}[at]
+    assert numbers(run) == list(range(30))
+    assert run.dataset("numbers").count_rows() == 30
+    in_parts(run, 3, start=30)
+    run.compact("numbers")
+    assert run.storage.names("numbers") == ["part-000001-000010.parquet", "part-000011.parquet"]
+    assert numbers(run) == list(range(33))
+
+
+def test_a_table_that_is_merged_while_it_is_read_is_not_called_damaged(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    in_parts(run, *[3] * 8)
+    rows = run.batches("numbers", "n")
+    next(rows)
+    run.compact("numbers")
+    with pytest.raises(RunError, match="written while it was read: run the same command again"):
+        list(rows)
 
 
 def test_two_writers_of_one_folder_get_a_clear_error(tmp_path: Path) -> None:

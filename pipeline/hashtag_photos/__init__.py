@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hashtag_photos import sources
+    from hashtag_photos.engines import find_engine
     from hashtag_photos.errors import HashtagPhotosError
     from hashtag_photos.http import Limits
     from hashtag_photos.labels import LabelSet, find_labels
@@ -45,6 +46,7 @@ _WHERE = {
     "collect": "stages.collect",
     "compare": "stages.compare",
     "download": "stages.download",
+    "find_engine": "engines",
     "find_labels": "labels",
     "sources": "",
     "summarize": "stages.summarize",
@@ -65,6 +67,7 @@ __all__ = [
     "collect",
     "compare",
     "download",
+    "find_engine",
     "find_labels",
     "sources",
     "summarize",

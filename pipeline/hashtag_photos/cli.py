@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hashtag_photos.stages.classify import Classified, Classifier
     from hashtag_photos.stages.collect import Collected
     from hashtag_photos.stages.download import Downloaded
+    from hashtag_photos.stages.engine import Engine
     from hashtag_photos.stages.tally import Tally
 
 
@@ -143,6 +144,17 @@ Placeholders = Annotated[
         help="A file of sha256 sums: pictures that say 'removed', to be left out of the counts.", show_default=False
     ),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        help="How a new run keeps its images: as files, or in shards, tar files of 256 MB for a million and more. "
+        "Default: files.",
+        show_default=False,
+    ),
+]
+EngineName = Annotated[
+    str, typer.Option("--engine", help="Who does the work: local, or ray, the cluster at RAY_ADDRESS or one here.")
+]
 Log = Annotated[Path | None, typer.Option(help="A file to add a line of JSON to for each request.", show_default=False)]
 
 
@@ -171,29 +183,33 @@ def run(
     ports: Ports = None,
     ignore_opt_outs: IgnoreOptOuts = False,
     placeholders: Placeholders = None,
+    store: Store = None,
     log: Log = None,
+    engine: EngineName = "local",
 ) -> None:
     """All of it: collect, download, classify, summarize, report.
 
     Without --hashtag, --posts or --images it goes on with the run folder, or, if that is new, takes the bundled sample.
     Run again, it does only what is left to do.
     """
+    from hashtag_photos.engines import find_engine
     from hashtag_photos.run import Run
     from hashtag_photos.stages.classify import check_question, question
 
     given = _given(hashtag, source, since, until, posts, format, columns, files, images)
-    asked_for = _asked_for(retry, max_wait, contact, rate, ports, ignore_opt_outs, placeholders, log)
+    asked_for = _asked_for(retry, max_wait, contact, rate, ports, ignore_opt_outs, placeholders, store, log, engine)
     folder = Run(run or _default_folder(hashtag, posts, images))
     sources = _sources(folder, given)
-    classifier = _classifier(folder, sources, model, labels, device, precision)
+    classifier = _classifier(folder, sources, model, labels, device, precision, find_engine(engine))
     asked = question(classifier)
-    folder.check(model=asked["model"], labels=asked["labels"], keep_authors=keep_authors or None)
+    folder.check(model=asked["model"], labels=asked["labels"], keep_authors=keep_authors or None, store=store)
     check_question(folder, classifier)
-    _check_device(device)
+    _check_device(device, engine)
     if "collect" not in folder.stages:
         for each in sources:
             each.check()
     _say_what(folder, sources, classifier)
+    _say_place(classifier.engine)
     if not folder.exists:
         folder.storage.check_writable()
     with bars() as progress:
@@ -252,11 +268,14 @@ def download(
     ports: Ports = None,
     ignore_opt_outs: IgnoreOptOuts = False,
     placeholders: Placeholders = None,
+    store: Store = None,
     log: Log = None,
+    engine: EngineName = "local",
 ) -> None:
     """Stage 2: the posts' attachments into the run folder, each with what became of it."""
-    asked_for = _asked_for(retry, max_wait, contact, rate, ports, ignore_opt_outs, placeholders, log)
+    asked_for = _asked_for(retry, max_wait, contact, rate, ports, ignore_opt_outs, placeholders, store, log, engine)
     folder = _existing(run)
+    _say_place(asked_for["engine"])
     with bars() as progress:
         done = _download(folder, asked_for, progress)
     _say_missing(folder, done)
@@ -271,15 +290,21 @@ def classify(
     ask: Ask = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    engine: EngineName = "local",
 ) -> None:
     """Stage 3: a label for each image. A second label set or model is asked beside the first; vectors are kept.
 
     A question can be typed: --ask "friendly: a police officer hugging a child" "conflict_and_force: a baton"
     """
+    from hashtag_photos.engines import find_engine
+
     asked = _asked(run, ask, context.args, labels)
     folder = _existing(run)
-    classifier = _classifier(folder, _remembered(folder), model, asked or labels, device, precision)
-    _check_device(device)
+    classifier = _classifier(
+        folder, _remembered(folder), model, asked or labels, device, precision, find_engine(engine)
+    )
+    _check_device(device, engine)
+    _say_place(classifier.engine)
     with bars() as progress:
         _classify(folder, classifier, progress)
     tell(f"next: {command('report', folder.location, *_question_options(folder, classifier, model, labels))}")
@@ -551,11 +576,15 @@ def _asked_for(
     ports: str | None,
     ignore_opt_outs: bool,
     placeholders: Path | None,
+    store: str | None,
     log: Path | None,
+    engine: str,
 ) -> dict[str, Any]:
     """What the download stage is asked, beside its run. Nonsense is said before anything is done."""
+    from hashtag_photos.engines import find_engine
     from hashtag_photos.http import Limits
     from hashtag_photos.images import placeholders as read_placeholders
+    from hashtag_photos.imagestore import STORES
     from hashtag_photos.manners import Manners
 
     more = [port.strip() for port in (ports or "").split(",") if port.strip()]
@@ -563,6 +592,8 @@ def _asked_for(
         raise UsageError(f"--ports {ports!r} is not of the form 8080,8443")
     if placeholders is not None:
         read_placeholders(placeholders)
+    if store not in (None, *STORES):
+        raise UsageError(f"--store {store!r} is neither {' nor '.join(STORES)}")
     stated = {"rate_per_host": rate, "max_wait": max_wait, "contact": contact or None}
     try:
         manners = Manners(
@@ -572,7 +603,15 @@ def _asked_for(
     except ValueError as error:
         raise UsageError(f"--contact: {error}") from None
     limits = Limits(ports=(*Limits().ports, *map(int, more)))
-    return {"retry": retry, "limits": limits, "manners": manners, "placeholders": placeholders, "log": log}
+    return {
+        "retry": retry,
+        "limits": limits,
+        "manners": manners,
+        "placeholders": placeholders,
+        "store": store,
+        "log": log,
+        "engine": find_engine(engine),
+    }
 
 
 def _columns(columns: str | None) -> dict[str, str]:
@@ -654,7 +693,13 @@ def _default_folder(hashtag: str | None, posts: Path | None, images: Path | None
 
 
 def _classifier(
-    folder: Run, sources: list[Source], model: str | None, labels: str | LabelSet | None, device: str, precision: str
+    folder: Run,
+    sources: list[Source],
+    model: str | None,
+    labels: str | LabelSet | None,
+    device: str,
+    precision: str,
+    engine: Engine,
 ) -> Classifier:
     """The classifier that is asked for, or else the one that the run remembers, or else the default for its source."""
     from hashtag_photos import models
@@ -670,7 +715,7 @@ def _classifier(
     chosen = model or folder.asked.get("model") or default_model
     if precision == "auto":  # a run goes on as it began, on whatever machine
         precision = folder.asked.get("precision", precision)
-    return Classifier(chosen, label_set, device=device, precision=precision)
+    return Classifier(chosen, label_set, device=device, precision=precision, engine=engine)
 
 
 def _known_labels(folder: Run, key: str) -> LabelSet | None:
@@ -696,9 +741,9 @@ def _asked(run: str, ask: list[str] | None, more: list[str], labels: str | None)
     return asked([*ask, *more])
 
 
-def _check_device(device: str) -> None:
-    """Say now, not after an hour of downloads, that a device can't be used."""
-    if device not in ("auto", "cpu"):
+def _check_device(device: str, engine: str = "local") -> None:
+    """Say now, not after an hour of downloads, that a device of this machine can't be used."""
+    if engine == "local" and device not in ("auto", "cpu"):
         from hashtag_photos.clip import choose_device
 
         choose_device(device)
@@ -875,6 +920,12 @@ def _say_what(folder: Run, sources: list[Source], classifier: Classifier) -> Non
     tell(f"{shown_path(folder.location)} {verb}: {_titles(sources)}")
     _say_recognised(folder, sources)
     tell(f"model {classifier.model.name}, label set {classifier.labels.name}\n")
+
+
+def _say_place(engine: Engine) -> None:
+    """Where the work is done, if that isn't here."""
+    if place := engine.place():
+        tell(place)
 
 
 def _say_recognised(folder: Run, sources: list[Source]) -> None:

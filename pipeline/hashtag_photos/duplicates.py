@@ -28,10 +28,9 @@ no group is wider than a star.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +43,9 @@ Vectors = npt.NDArray[np.float16] | npt.NDArray[np.int8]
 Bits = npt.NDArray[np.uint16]
 Numbers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
+Shared = TypeVar("Shared")
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
 
 RULE = 2  # another number groups anew what was grouped by this one
 
@@ -67,6 +69,7 @@ _COARSE = 16  # bits of it that may differ; of a pair within NEAR few have more
 _SIMPLE_TURNS = 2  # that look at whole pictures alone, all but the same, and leave few of those that many posted
 _TURNS = 5
 _FEW = 1_000  # a turn that joins less than one of so many is the last
+_PAIRS = 8_192  # that are compared as one item of work
 _BLOCK = 65_536  # pairs or entries at once: they stay in a core's cache
 _LOOKED_AT = 512
 
@@ -83,13 +86,27 @@ class _Search:
 _SIMPLE = _Search(tables=4, beside=8, near=12)
 
 
+class Each(Protocol):
+    """Gives the outcomes of `work` in the order of the items. `shared` and the items are never changed; who works on
+    them may be elsewhere."""
+
+    def __call__(
+        self, work: Callable[[Shared, Item], Outcome], shared: Shared, items: Iterable[Item]
+    ) -> Iterator[Outcome]: ...
+
+
+def one_by_one(work: Callable[[Shared, Item], Outcome], shared: Shared, items: Iterable[Item]) -> Iterator[Outcome]:
+    """The work done here, one item after the other."""
+    return (work(shared, item) for item in items)
+
+
 def near_duplicates(
     hashes: Hashes,
     shades: Shares,
     thumbnails: Grey,
     vectors: Vectors,
     *,
-    threads: int = 2,
+    each: Each = one_by_one,
     progress: Callable[[int, int], None] | None = None,
 ) -> Numbers:
     """Per image the index of its group's first image.
@@ -109,17 +126,16 @@ def near_duplicates(
         raise ValueError(
             "hashes are (n, windows, 4) of uint64, shades (n,), thumbnails (n, side, side), vectors (n, dimension)"
         )
-    with ThreadPoolExecutor(threads) as pool:
-        corpus = _Corpus(hashes, shades, thumbnails, vectors, pool)
-        centre = np.arange(len(hashes))
-        for turn in range(_TURNS):
-            standing = np.flatnonzero((centre == np.arange(len(centre))) & corpus.usable)
-            simple = turn < _SIMPLE_TURNS and len(standing) > EXACT
-            first, second = _alike_pairs(corpus, standing, simple, progress if turn == _SIMPLE_TURNS else None)
-            who, whose = _stars(first, second, np.bincount(centre, minlength=len(centre)))
-            _join(corpus, centre, who, whose)
-            if not simple and len(who) * _FEW <= len(standing):
-                break
+    corpus = _Corpus(hashes, shades, thumbnails, vectors)
+    centre = np.arange(len(hashes))
+    for turn in range(_TURNS):
+        standing = np.flatnonzero((centre == np.arange(len(centre))) & corpus.usable)
+        simple = turn < _SIMPLE_TURNS and len(standing) > EXACT
+        first, second = _alike_pairs(corpus, standing, simple, each, progress if turn == _SIMPLE_TURNS else None)
+        who, whose = _stars(first, second, np.bincount(centre, minlength=len(centre)))
+        _join(corpus, centre, who, whose, each)
+        if not simple and len(who) * _FEW <= len(standing):
+            break
     lowest = np.full(len(centre), len(centre))
     np.minimum.at(lowest, centre, np.arange(len(centre)))
     return np.asarray(lowest[centre], dtype=np.int64)
@@ -128,26 +144,27 @@ def near_duplicates(
 class _Corpus:
     """The images, and what alike means for two of them."""
 
-    def __init__(
-        self, hashes: Hashes, shades: Shares, thumbnails: Grey, vectors: Vectors, pool: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, hashes: Hashes, shades: Shares, thumbnails: Grey, vectors: Vectors) -> None:
         self.hashes = hashes
-        self.pool = pool
         self._thumbnails = thumbnails
         self._vectors = vectors
-        self._lengths = self._blockwise(
-            lambda rows: np.linalg.norm(vectors[rows].astype(np.float32), axis=1), np.arange(len(vectors))
-        )
+        self._lengths = np.zeros(len(vectors), dtype=np.float32)
+        for begin in range(0, len(vectors), _PAIRS):
+            rows = slice(begin, begin + _PAIRS)
+            self._lengths[rows] = np.linalg.norm(vectors[rows].astype(np.float32), axis=1)
         self.usable = np.isfinite(self._lengths) & (self._lengths > 0)
         self._plain = (shades >= PLAIN) | (np.bitwise_count(hashes).sum(axis=2).min(axis=1, initial=BITS) < TIED)
         self._near = np.where(self._plain, 0, np.where(shades >= FLAT, FLAT_NEAR, NEAR)).astype(np.uint16)
         self.unrelated = self._unrelated()
 
-    def alike(self, first: Numbers, second: Numbers) -> Booleans:
+    def alike(self, first: Numbers, second: Numbers, each: Each) -> Booleans:
         """For pairs of images, by number: (pairs,)."""
-        return self._blockwise(self._alike, first, second)
+        begins = range(0, len(first), _PAIRS)
+        blocks = ((first[begin : begin + _PAIRS], second[begin : begin + _PAIRS]) for begin in begins)
+        return np.concatenate([np.empty(0, dtype=np.bool_), *each(_Corpus._alike, self, blocks)])
 
-    def _alike(self, first: Numbers, second: Numbers) -> Booleans:
+    def _alike(self, pairs: tuple[Numbers, Numbers]) -> Booleans:
+        first, second = pairs
         near = np.minimum(self._near[first], self._near[second])
         whole, windows, own, its = closest(self.hashes[first], self.hashes[second])
         bits = np.minimum(whole, windows)
@@ -187,13 +204,9 @@ class _Corpus:
         first, second = first[foreign], second[foreign]
         if len(first) < _ENOUGH:
             return UNRELATED
-        return max(float(np.median(self._blockwise(self._apart, first, second))), 1e-3)  # float16 tells no less
-
-    def _blockwise(self, work: Callable[..., npt.NDArray[Any]], *columns: Numbers) -> npt.NDArray[Any]:
-        """The outcome of `work` on blocks of columns, in order, made by all threads."""
-        blocks = [[column[begin : begin + 8_192] for column in columns] for begin in range(0, len(columns[0]), 8_192)]
-        made = list(self.pool.map(lambda block: work(*block), blocks))
-        return np.concatenate(made) if made else work(*columns)
+        blocks = range(0, len(first), _PAIRS)
+        apart = np.concatenate([self._apart(first[at : at + _PAIRS], second[at : at + _PAIRS]) for at in blocks])
+        return max(float(np.median(apart)), 1e-3)  # float16 tells no less
 
 
 def rounded(vectors: npt.NDArray[np.float16]) -> npt.NDArray[np.int8]:
@@ -226,7 +239,7 @@ def closest(one: Hashes, other: Hashes) -> tuple[Bits, Bits, Numbers, Numbers]:
 
 
 def _alike_pairs(
-    corpus: _Corpus, images: Numbers, simple: bool, progress: Callable[[int, int], None] | None
+    corpus: _Corpus, images: Numbers, simple: bool, each: Each, progress: Callable[[int, int], None] | None
 ) -> tuple[Numbers, Numbers]:
     """Pairs of some images that are alike, each once, the lower number first."""
     n = len(images)
@@ -234,33 +247,32 @@ def _alike_pairs(
         first, second = np.triu_indices(n, 1)
     else:
         hashes = corpus.hashes[images, :1] if simple else corpus.hashes[images]
-        search = _SIMPLE if simple else _Search()
-        first, second = _neighbours(hashes, search, corpus.pool, progress)
+        first, second = _neighbours(hashes, _SIMPLE if simple else _Search(), each, progress)
     first, second = images[first], images[second]
-    alike = corpus.alike(first, second)
+    alike = corpus.alike(first, second, each)
     return first[alike], second[alike]
 
 
 def _neighbours(
-    hashes: Hashes, search: _Search, pool: ThreadPoolExecutor, progress: Callable[[int, int], None] | None
+    hashes: Hashes, search: _Search, each: Each, progress: Callable[[int, int], None] | None
 ) -> tuple[Numbers, Numbers]:
     """Pairs of images with two windows within NEAR bits, as far as the tables find them."""
-    n, windows, words = hashes.shape
-    entries = hashes.reshape(n * windows, words)
+    n = len(hashes)
     chance = np.random.default_rng(0)
     # the first bit, the mean, says nothing
-    drawn = [chance.permutation(np.arange(1, _STABLE)) for _ in range(search.tables)]
+    drawn = ((search, chance.permutation(np.arange(1, _STABLE))) for _ in range(search.tables))
     pairs: Numbers = np.empty(0, dtype=np.int64)
-    for done, found in enumerate(pool.map(lambda bits: _table(entries, windows, bits, search), drawn), start=1):
+    for done, found in enumerate(each(_table, hashes, drawn), start=1):
         pairs = np.union1d(pairs, found)
         if progress:
             progress(done, search.tables)
     return np.divmod(pairs, n)
 
 
-def _table(entries: Hashes, windows: int, bits: Numbers, search: _Search) -> Numbers:
-    """Pairs (the lower image times the number of images, plus the higher) of one table."""
-    n = len(entries) // windows
+def _table(hashes: Hashes, drawn: tuple[_Search, Numbers]) -> Numbers:
+    """Pairs (the lower image times the number of images, plus the higher) of one table, by the bits drawn for it."""
+    (n, windows, words), (search, bits) = hashes.shape, drawn
+    entries = hashes.reshape(n * windows, words)
     place = max(1, int(len(entries) - 1).bit_length())
     kept = min(64 - place, len(bits))
     bucket = np.uint64(kept - min(kept, max(8, len(entries).bit_length() - 3)) + place)
@@ -318,12 +330,12 @@ def _stars(first: Numbers, second: Numbers, sizes: Numbers) -> tuple[Numbers, Nu
     return nodes[joined], nodes[taken[joined]]
 
 
-def _join(corpus: _Corpus, centre: Numbers, who: Numbers, whose: Numbers) -> None:
+def _join(corpus: _Corpus, centre: Numbers, who: Numbers, whose: Numbers, each: Each) -> None:
     """Join the groups of some centres to those of others: of their images those that are alike to the new centre. The
     others stand alone again, until the next turn."""
     new = np.full(len(centre), -1)
     new[who] = whose
     moved = np.flatnonzero(new[centre] >= 0)
     target = new[centre[moved]]
-    alike = corpus.alike(moved, target)
+    alike = corpus.alike(moved, target, each)
     centre[moved] = np.where(alike, target, moved)

@@ -33,6 +33,7 @@ from filelock import FileLock, Timeout
 
 from hashtag_photos.errors import RunError, RunLockedError, StorageError, UsageError
 from hashtag_photos.labels import SKIP
+from hashtag_photos.lease import Lease
 from hashtag_photos.run import Run
 
 LABELS = "labels.csv"
@@ -49,6 +50,7 @@ _LABEL = re.compile(r"(?:[a-z][a-z0-9_]*)?")
 _QUESTION = re.compile(r"\w[\w.-]*")
 
 Classes = Callable[[str], Sequence[str] | None]
+Write = Callable[[Sequence["HandLabel"]], None]
 
 
 def coder_name(text: str) -> str:
@@ -140,10 +142,7 @@ class Verdict:
 
 
 class HandLabels:
-    """The hand labels of a run. Any number of processes may read and add at the same time.
-
-    Labels are added in local runs only; they are read everywhere.
-    """
+    """The hand labels of a run. Any number of processes may read and add at the same time, also in an object store."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -152,29 +151,26 @@ class HandLabels:
         self._verdicts: dict[str, dict[str, Verdict]] = {}
 
     def add(self, *labels: HandLabel) -> None:
-        """Append labels: they are on the disk when this returns, and none of them is there if it raises.
+        """Append labels: they are durable when this returns, and none of them is there if it raises.
 
-        Raises StorageError in an object store or on a full disk, RunLockedError if another process holds the file, and
+        Raises StorageError on a full disk, or if an object store can't be asked (which doesn't tell whether it got
+        them; the same labels once more are the same verdict), RunLockedError if another process holds the file, and
         RunError if what stands there can't be read: nothing is changed then.
         """
         if not labels:
             return
-        with self._writing() as path:
+        local = self.run.storage.local
+        with self._in_store() if local is None else self._in_folder(local) as write:
             before = self.rows()
-            try:
-                _append(path, labels)
-            except OSError as error:
-                raise _not_stored(error, path) from error
+            write(labels)
             self._rows = [*before, *labels]
-            self._seen, self._verdicts = _looks(path), {}
+            self._seen, self._verdicts = self.run.storage.looks(LABELS), {}
 
     def rows(self) -> list[HandLabel]:
         """All labels in the order they were given. Raises RunError, naming the line, if one can't be read."""
-        local = self.run.storage.local
-        looks = _looks(local / LABELS) if local is not None else None
+        looks = self.run.storage.looks(LABELS)
         if looks is None or looks != self._seen:
-            there = self.run.storage.exists(LABELS)
-            self._rows = self._parsed(self.run.storage.read(LABELS)) if there else []
+            self._rows = self._parsed(self.run.storage.read(LABELS)) if looks is not None else []
             self._seen, self._verdicts = looks, {}
         return list(self._rows)
 
@@ -196,14 +192,15 @@ class HandLabels:
         return facts["classes"] if facts is not None else None
 
     @contextmanager
-    def _writing(self) -> Iterator[Path]:
-        local = self.run.storage.local
-        if local is None:
-            raise StorageError(
-                f"{self.run.location}: labels are added in a local folder only, where each is safe at once: copy the "
-                f"run here, label it, and copy {LABELS} back",
-                subject=self.run.location,
-            )
+    def _in_folder(self, local: Path) -> Iterator[Write]:
+        """What appends to the file, which nobody else writes to meanwhile."""
+
+        def write(labels: Sequence[HandLabel]) -> None:
+            try:
+                _append(local / LABELS, labels)
+            except OSError as error:
+                raise _not_stored(error, local / LABELS) from error
+
         lock = FileLock(local / _LOCK, timeout=_PATIENCE)
         try:
             lock.acquire()
@@ -216,9 +213,28 @@ class HandLabels:
         except OSError as error:
             raise _not_stored(error, local / LABELS) from error
         try:
-            yield local / LABELS
+            yield write
         finally:
             lock.release()
+
+    @contextmanager
+    def _in_store(self) -> Iterator[Write]:
+        """What puts a longer file in place of the old one, which nobody else does meanwhile."""
+        storage, lease = self.run.storage, Lease(self.run.storage, _LOCK)
+
+        def write(labels: Sequence[HandLabel]) -> None:
+            content = storage.read(LABELS) if storage.looks(LABELS) is not None else b""
+            _, whole = _records(content, f"{self.run.location}/{LABELS}")
+            content = content[:whole] + b"\n" * (whole > 0 and content[whole - 1 : whole] not in (b"\r", b"\n"))
+            rows = [*([] if content else [COLUMNS]), *map(_cells, labels)]
+            lease.check()
+            storage.write(LABELS, lambda file: file.write(content + _lines(rows)))
+
+        lease.acquire(_PATIENCE)
+        try:
+            yield write
+        finally:
+            lease.release()
 
 
 # What was said
@@ -248,17 +264,6 @@ def _verdict(said: Sequence[HandLabel]) -> Verdict:
 
 
 # The file
-
-
-def _looks(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file does; None if there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read ({error.strerror})", subject=path) from error
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _append(path: Path, labels: Sequence[HandLabel]) -> None:

@@ -157,11 +157,3 @@ def same_picture(url: str) -> str:
 def storable(text: str) -> str:
     """Text as UTF-8 can hold it: half a letter (a lone surrogate, a stray byte of a header) becomes its \\u escape."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-_EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "HEIF": "heic"}
-
-
-def image_path(sha256: str, image_format: str) -> str:
-    """Where an image stands in a run folder."""
-    return f"images/{sha256[:2]}/{sha256}.{_EXTENSIONS.get(image_format, image_format.lower())}"

@@ -213,11 +213,11 @@ def export(folder: Run, labels: LabelSet, file: Path, options: list[str]) -> Non
     if file.suffix.lower() == ".json":
         tell("\nlabelling interface to paste into a Label Studio project:\n")
         tell(label_studio_config(labels))
-        if folder.storage.local is not None:
+        if done.root is not None:
             tell(
                 "\nstart Label Studio with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
-                f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={shlex.quote(str(folder.storage.local))}, and add "
-                f"{shlex.quote(str(folder.storage.local / 'images'))} to the project as source storage of local files"
+                f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={shlex.quote(str(done.root))}, and add "
+                f"{shlex.quote(str(done.images))} to the project as source storage of local files"
             )
         tell("\nnext       import the file there, label, export as JSON, then:")
     else:

@@ -2,7 +2,14 @@
 
 Everything goes through pyarrow's file systems. Where the folder is local, a file is written under a temporary name in
 its own folder, synced, and renamed, and the folder is synced too, so that neither a reader nor a power cut sees half of
-one. An object store shows an object once its upload is complete, so there the bytes are gathered and sent at once.
+one. An object store (S3 and what speaks like it, Google Cloud Storage) shows an object once its upload is complete; so
+there all bytes are had first and handed over by one call, since a stream that is closed early would show what it got.
+
+Who asks an object store is told by the environment alone, never by an address:
+
+    s3://   what the AWS SDK finds: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (AWS_SESSION_TOKEN), AWS_PROFILE, a
+            machine's role; another server than Amazon's by AWS_ENDPOINT_URL, its region by AWS_REGION
+    gs://   GOOGLE_APPLICATION_CREDENTIALS, gcloud's own login, a machine's role; an emulator by STORAGE_EMULATOR_HOST
 
 It knows nothing of posts or pictures.
 """
@@ -12,51 +19,78 @@ from __future__ import annotations
 import ctypes
 import errno
 import filecmp
+import io
+import mmap
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from datetime import datetime, timedelta
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock, Timeout
+from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 from hashtag_photos.errors import StorageError
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from pyarrow import fs as pafs
 
 TEMPORARY_PREFIX = ".tmp-"  # pyarrow's datasets ignore names that begin with a dot
 
+_INCOMING = "hashtag-photos-"  # what is on its way into an object store, in this machine's folder for temporary files
+_HELD = 64 << 20  # bytes of a file that are read into memory to be sent; more are mapped
+_SENT_WHOLE = 5 << 20  # bytes; more go in parts
+_READ_AT_ONCE = 1 << 20  # bytes: most images with one request
+_SENT_AT_ONCE = 16  # objects
+_AT_ONCE = 32  # requests, of this process to object stores
+_ATTEMPTS = 10  # at a request, with back-off up to 20 s: ninety seconds, where nobody answers
+_CONNECT_SECONDS, _SILENT_SECONDS = 10, 30
+_KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; a server by AWS_ENDPOINT_URL",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+}
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
 
 class Storage:
-    """A folder at a path or an `s3://`, `gs://` address. Paths given to its methods are relative, with slashes."""
+    """A folder at a path or an `s3://bucket/folder`, `gs://bucket/folder` address. Paths given to its methods are
+    relative, with slashes. Any number of processes and machines may have one of the same folder.
+
+    Making one asks nobody. Raises StorageError if there can be no such folder.
+    """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self.location = os.fspath(location)
-        if "://" in self.location:
-            from pyarrow import fs as pafs
-
-            try:
-                fs, self.root = pafs.FileSystem.from_uri(self.location)
-            except (OSError, ValueError) as error:
-                raise StorageError(f"{self.location}: {_first_line(error)}", subject=self.location) from error
-            self.fs = fs
-            is_local = isinstance(fs, pafs.LocalFileSystem)
+        self._store, sign, place = self.location.partition("://")
+        if sign and self._store != "file":
+            self.root = _bucket_and_folder(self._store, place)
+            #: the folder on this machine, or None in an object store
+            self.local: Path | None = None
         else:
-            self.root, is_local = str(Path(self.location).expanduser().resolve()), True
+            path = Path(unquote(urlsplit(self.location).path)) if sign else Path(self.location).expanduser()
+            self.root = str(path.resolve())
+            self.local = Path(self.root)
         try:
             self.root.encode()
         except UnicodeEncodeError:
             raise StorageError(
                 f"{self.location!r} is no name in UTF-8: choose another run folder with --run", subject=location
             ) from None
-        #: the folder on this machine, or None in an object store
-        self.local = Path(self.root) if is_local else None
 
     @cached_property
     def fs(self) -> pafs.FileSystem:
-        """pyarrow's file system, whose paths `path` gives."""
+        """pyarrow's file system, whose paths `path` gives. Raises StorageError if an object store can't be asked."""
+        if self.local is None:
+            with self._explained(""):
+                return _client(self._store, self.root.partition("/")[0])
         from pyarrow import fs as pafs  # 60 MB, which a process that only moves files into a local folder needn't have
 
         return pafs.LocalFileSystem()
@@ -87,14 +121,42 @@ class Storage:
         with self._explained(relative):
             return sorted(info.base_name for info in self.fs.get_file_info(selector))
 
+    def looks(self, relative: str) -> object:
+        """What changes when a file does, to be compared; None if there is none."""
+        with self._explained(relative):
+            if self.local is not None:
+                with suppress(FileNotFoundError):
+                    found = (self.local / relative).stat()
+                    return found.st_ino, found.st_size, found.st_mtime_ns
+                return None
+            info = self.fs.get_file_info(self.path(relative))
+            return (info.size, info.mtime_ns) if info.is_file else None
+
+    def changed(self, relative: str) -> dict[str, datetime]:
+        """Names of the files directly below, and when each was written, by the clock of who keeps them."""
+        from pyarrow import fs as pafs
+
+        selector = pafs.FileSelector(self.path(relative), allow_not_found=True)
+        with self._explained(relative):
+            return {info.base_name: info.mtime for info in self.fs.get_file_info(selector) if info.is_file}
+
     def read(self, relative: str) -> bytes:
         """The bytes of a file."""
         with self._explained(relative), self.fs.open_input_stream(self.path(relative)) as stream:
             return cast(bytes, stream.read())
 
     def open(self, relative: str) -> BinaryIO:
-        """A file opened for reading, seekable."""
-        return cast(BinaryIO, self.fs.open_input_file(self.path(relative)))
+        """A file opened for reading, seekable. Raises FileNotFoundError if there is none.
+
+        An object store that can't be asked is a StorageError, here and in reading: it says nothing of the file.
+        """
+        if self.local is not None:
+            return cast(BinaryIO, self.fs.open_input_file(self.path(relative)))
+        return cast(BinaryIO, io.BufferedReader(_Remote(self, relative), _READ_AT_ONCE))
+
+    def open_for_ranges(self, relative: str) -> BinaryIO:
+        """As `open`, but each reading is a request, for what is asked and nothing more, of an object store."""
+        return self.open(relative) if self.local is not None else cast(BinaryIO, _Remote(self, relative))
 
     def write(self, relative: str, fill: Callable[[IO[bytes]], object], *, private: bool = False) -> None:
         """Have `fill` write a file, which appears, or replaces an older one, only once it is whole and durable.
@@ -135,37 +197,40 @@ class Storage:
                     temporary.unlink(missing_ok=True)
                     raise
             else:
-                with tempfile.SpooledTemporaryFile(max_size=64 << 20) as spooled:
-                    fill(cast(IO[bytes], spooled))
-                    spooled.seek(0)
+                with tempfile.TemporaryFile() as made:
+                    fill(made)
+                    made.seek(0)
                     if unless_same and self.exists(relative):
                         with self.open(relative) as before:
-                            if _same(cast(IO[bytes], spooled), before):
+                            if _same(made, before):
                                 return False
-                        spooled.seek(0)
-                    self._send(cast(IO[bytes], spooled), relative)
+                    with ThreadPoolExecutor(1) as thread:  # which no Ctrl-C interrupts in the middle
+                        thread.submit(self._send, made, relative).result()
             return True
 
     def remove(self, relative: str) -> None:
         """Delete a file; nothing where there is none."""
-        if self.exists(relative):
-            with self._explained(relative):
-                self.fs.delete_file(self.path(relative))
+        with self._explained(relative), suppress(FileNotFoundError):
+            self.fs.delete_file(self.path(relative))
 
     def adopt(self, files: Sequence[tuple[Path, str]]) -> None:
         """Move finished local files in, each to its place, and return once all are durable.
 
-        Where the same stands already it is left; one of another size was damaged since, and is replaced.
+        Where the same stands already in a local folder it is left; one of another size was damaged since, and is
+        replaced. To an object store all are sent, some at a time: to ask first would cost as much.
         """
         with self._explained(files[0][1] if files else ""):
             if self.local is not None:
                 self._adopt_by_renaming(self.local, files)
                 return
-            for file, relative in files:
-                if self.fs.get_file_info(self.path(relative)).size != file.stat().st_size:
-                    with file.open("rb") as source:
-                        self._send(source, relative)
-                file.unlink()
+        if files:
+            with ThreadPoolExecutor(min(len(files), _SENT_AT_ONCE)) as threads:
+                list(threads.map(self._adopt_by_sending, *zip(*files, strict=True)))
+
+    def _adopt_by_sending(self, file: Path, relative: str) -> None:
+        with self._explained(relative), file.open("rb") as source:
+            self._send(source, relative)
+        file.unlink()
 
     def _adopt_by_renaming(self, local: Path, files: Sequence[tuple[Path, str]]) -> None:
         _sync_all([file for file, _ in files])
@@ -187,10 +252,13 @@ class Storage:
     @contextmanager
     def incoming(self) -> Iterator[Path]:
         """A local folder for files in the making; in a local run below it, so that `adopt` is a rename."""
+        if self.local is None:
+            with _temporary_folder() as folder:
+                yield folder
+            return
         with self._explained("images"):
-            if self.local is not None:
-                (self.local / "images").mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self.local and self.local / "images"))
+            (self.local / "images").mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self.local / "images"))
         try:
             yield folder
         finally:
@@ -206,15 +274,17 @@ class Storage:
             else:
                 leftover.unlink(missing_ok=True)
 
+    # the last answer to an upload in parts may be lost: asked again, the store knows of no such upload
+    @retry(retry=retry_if_exception_message(match="(?s).*NO_SUCH_UPLOAD"), stop=stop_after_attempt(3), reraise=True)
     def _send(self, source: IO[bytes], relative: str) -> None:
-        path = self.path(relative)
-        try:
-            stream = self.fs.open_output_stream(path)
-        except FileNotFoundError:  # a file system that has folders; object stores only have names
-            self.fs.create_dir(path.rpartition("/")[0], recursive=True)
-            stream = self.fs.open_output_stream(path)
-        with stream:
-            shutil.copyfileobj(source, stream, 4 << 20)
+        """Send a file to the object store by one call: a stream that gets less than all shows that, once closed."""
+        source.seek(0)
+        size = os.fstat(source.fileno()).st_size
+        content = source.read() if size <= _HELD else mmap.mmap(source.fileno(), size, access=mmap.ACCESS_READ)
+        with self._explained(""):
+            fs = _client(self._store, self.root.partition("/")[0], in_parts=size > _SENT_WHOLE)
+        with fs.open_output_stream(self.path(relative)) as stream:
+            stream.write(content)
 
     @contextmanager
     def _explained(self, relative: str) -> Iterator[None]:
@@ -230,17 +300,183 @@ class Storage:
         _sync(target.parent)
 
 
-def storage_error(error: OSError, path: str) -> StorageError:
-    """What an OSError on `path` means for the user, and what to do."""
-    if error.errno == errno.ENOSPC or "No space left" in str(error):
+class _Remote(io.RawIOBase):
+    """An object as a file to read. Raises FileNotFoundError if there is none, else StorageError."""
+
+    def __init__(self, storage: Storage, relative: str) -> None:
+        self._where = f"{storage.location}/{relative}"
+        with self._explained():
+            self._file = storage.fs.open_input_file(storage.path(relative))
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with self._explained():
+            return int(self._file.readinto(buffer))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise storage_error(error, self._where) from error
+
+
+def storage_error(error: Exception, path: str) -> StorageError:
+    """What an error on `path`, an OSError or what one was wrapped in, means for the user, and what to do."""
+    reason = getattr(error, "strerror", None) or _first_line(error)
+    store = path.partition("://")[0]
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
         what = "the disk is full: free some space, then run the same command again; what was had is kept"
-    elif isinstance(error, PermissionError) or error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if store in _KEYS:
+            what = f"the disk of {tempfile.gettempdir()} is full: free some space there, or name another folder in " + (
+                "TMPDIR, then run the same command again; what was had is kept"
+            )
+    elif store in _KEYS:
+        what = f"{reason}. {_what_to_do(error, store)}"
+    elif isinstance(error, PermissionError) or getattr(error, "errno", None) in (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+    ):
         what = "can't be written: choose a run folder that you may write to, with --run"
     elif isinstance(error, FileExistsError | NotADirectoryError):
         what = "a file stands where the run folder should be: choose another with --run"
     else:
-        what = f"{error.strerror or _first_line(error)}; choose another run folder with --run"
+        what = f"{reason}; choose another run folder with --run"
     return StorageError(f"{path}: {what}", subject=path)
+
+
+def _what_to_do(error: Exception, store: str) -> str:
+    said = str(error)
+    if isinstance(error, FileNotFoundError) or "NO_SUCH_BUCKET" in said or "not found" in said:
+        return "There is no such bucket (or the file was removed just now): make it, or choose another with --run"
+    if re.search("ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|PERMISSION_DENIED|UNAUTHENTICATED|status 40[13]", said):
+        return f"Who asks is told by the environment ({_KEYS[store]}): check that, and what it may do in this bucket"
+    return "That was the answer to several attempts; what was had is kept: run the same command again later"
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether an error, also one by way of something else, says that an object store could not be asked."""
+    said = str(error)
+    return bool(re.search("AWS Error|google::cloud::Status", said)) and not re.search("NO_SUCH_KEY|NOT_FOUND", said)
+
+
+def _bucket_and_folder(store: str, place: str) -> str:
+    """`bucket/folder` of an object store's address."""
+    if store not in _KEYS:
+        raise StorageError(
+            f"a run folder is a path, or an address that begins with s3:// or gs://, not with {store}://",
+            subject=store,
+        )
+    bucket, _, folder = place.rstrip("/").partition("/")
+    if re.search("[@?#]", place) or ":" in bucket:  # the address itself is not shown: a key may be in it
+        raise StorageError(
+            f"an address is {store}://bucket/folder and nothing else: no keys, no servers, no parameters; these are "
+            f"told by the environment ({_KEYS[store]})",
+            subject=store,
+        )
+    if not _BUCKET.fullmatch(bucket) or {"", ".", ".."} & set(folder.split("/") if folder else ()):
+        raise StorageError(
+            f"{store}://{place} is no address of a folder, such as {store}://bucket/runs/mine", subject=place
+        )
+    return f"{bucket}/{folder}".rstrip("/")
+
+
+def _client(store: str, bucket: str, *, in_parts: bool = False) -> pafs.FileSystem:
+    """Who asks an object store; one for all folders that are asked alike. To send a file in parts takes another."""
+    if store == "gs":
+        return _google(os.environ.get("STORAGE_EMULATOR_HOST"))
+    server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if server is None:
+        return _amazon(_region_of(bucket), None, in_parts)
+    return _amazon(
+        os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1", server, in_parts
+    )
+
+
+@cache
+def _region_of(bucket: str) -> str:
+    from pyarrow import fs as pafs
+
+    return cast(str, pafs.resolve_s3_region(bucket))
+
+
+@cache
+def _amazon(region: str, server: str | None, in_parts: bool) -> pafs.FileSystem:
+    import pyarrow as pa
+    from pyarrow import fs as pafs
+
+    pa.set_io_thread_count(max(pa.io_thread_count(), _AT_ONCE))
+    elsewhere = _server(server, "AWS_ENDPOINT_URL") if server else {}
+    return pafs.S3FileSystem(
+        region=region,
+        connect_timeout=_CONNECT_SECONDS,
+        request_timeout=_SILENT_SECONDS,
+        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+        # delayed, a small object is one request and not three; but where parts can't be begun, nothing would be sent,
+        # and shown
+        allow_delayed_open=not in_parts,
+        **elsewhere,
+    )
+
+
+@cache
+def _google(server: str | None) -> pafs.FileSystem:
+    import pyarrow as pa
+    from pyarrow import fs as pafs
+
+    pa.set_io_thread_count(max(pa.io_thread_count(), _AT_ONCE))
+    elsewhere = {"anonymous": True, **_server(server, "STORAGE_EMULATOR_HOST")} if server else {}
+    return pafs.GcsFileSystem(retry_time_limit=timedelta(minutes=2), **elsewhere)
+
+
+def _server(address: str, variable: str) -> dict[str, str]:
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
+        raise StorageError(f"{variable} is to be an address such as https://s3.example.org:9000", subject=variable)
+    return {"scheme": parts.scheme, "endpoint_override": parts.netloc}
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder among this machine's temporary files. Those of processes that were killed go first."""
+    try:
+        for lock in Path(tempfile.gettempdir()).glob(f"{_INCOMING}*.lock"):
+            with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink()
+        opened, name = tempfile.mkstemp(prefix=_INCOMING, suffix=".lock")
+        os.close(opened)
+        mine, folder = Path(name), Path(name).with_suffix("")
+        lock_held = FileLock(mine)
+        lock_held.acquire()
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise storage_error(error, tempfile.gettempdir()) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        mine.unlink(missing_ok=True)
+        lock_held.release()
 
 
 def _same(one: IO[bytes], other: IO[bytes]) -> bool:

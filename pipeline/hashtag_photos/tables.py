@@ -56,6 +56,9 @@ POSTS = pa.schema(
 )
 _TEXTS = [each.name for each in POSTS if each.type == pa.string() and each.name != "extra"]
 
+#: of a run that keeps its images in shards: see imagestore.py
+IMAGE_INDEX = pa.schema([("sha256", pa.string()), ("shard", pa.string()), ("offset", pa.int64()), ("size", pa.int64())])
+
 PHOTOS = pa.schema(
     [
         ("source", pa.string()),
@@ -184,13 +187,22 @@ def photos_table(photos: Iterable[Photo | Mapping[str, Any]]) -> pa.Table:
     rows = [_row(photo) if isinstance(photo, Photo) else photo for photo in photos]
     if not rows:
         return pa.Table.from_batches([], PHOTOS)
+    return _by_json([{name: _cell(value) for name, value in row.items()} for row in rows], PHOTOS)
+
+
+def image_index_table(places: Iterable[tuple[str, tuple[str, int, int]]]) -> pa.Table:
+    """Images, by sha256, with the shard of each, where in it its bytes begin, and how many they are: IMAGE_INDEX."""
+    return _by_json([dict(zip(IMAGE_INDEX.names, (sha, *place), strict=True)) for sha, place in places], IMAGE_INDEX)
+
+
+def _by_json(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     # by way of JSON, since whatever makes an array of Python's values loads pandas, which takes 45 MB
-    text = "\n".join(_JSON.encode({name: _cell(value) for name, value in row.items()}) for row in rows).encode()
+    text = "\n".join(map(_JSON.encode, rows)).encode()
     return pajson.read_json(
         io.BytesIO(text),
         pajson.ReadOptions(use_threads=False, block_size=len(text) + 1),
-        pajson.ParseOptions(explicit_schema=PHOTOS, unexpected_field_behavior="error"),
-    ).select(PHOTOS.names)
+        pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+    ).select(schema.names)
 
 
 def _row(record: Any) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hashtag_photos.imagestore import Layout
 from hashtag_photos.labels import UNSURE, LabelClass, LabelSet
-from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post, image_path
+from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
 from hashtag_photos.report import page_of
 from hashtag_photos.report.gallery import Gallery
 from hashtag_photos.report.gallery import gallery as gallery_of_known
@@ -87,7 +88,7 @@ def make_run(folder: Path, *images: Made, labels: LabelSet = LABELS, keep_author
     run.record_used("label_sets", labels.key, asdict(labels))
     posts: dict[int, tuple[Seen, list[tuple[Made, Seen]]]] = {}
     for image in images:
-        path = folder / image_path(image.sha256, image.format)
+        path = folder / Layout().path(image.sha256, image.format)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.content)
         for each in image.seen:

@@ -21,8 +21,9 @@ import numpy as np
 import pyarrow as pa
 from conftest import outside_make, picture
 
+from hashtag_photos.imagestore import Layout
 from hashtag_photos.labels import LabelClass, LabelSet
-from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post, image_path
+from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.group import groups_path
@@ -64,7 +65,7 @@ def make_run(folder: Path, drawn: int, text: Callable[[int], str] = lambda numbe
     for number in range(PICTURES):
         content = picture(color(number), (64, 48))
         sha256 = hashlib.sha256(content).hexdigest()
-        path = folder / image_path(sha256, "JPEG")
+        path = folder / Layout().path(sha256, "JPEG")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         shas.append(sha256)

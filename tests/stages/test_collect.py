@@ -269,7 +269,7 @@ hp.collect(hp.Run(sys.argv[2]), hp.sources.exported(sys.argv[1]))
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) / 1024)
 """
     peaks = []
-    for lines in (60_000, 300_000):
+    for lines in (30_000, 150_000):
         path = tmp_path / f"{lines}.{'json' if kind == 'json' else 'csv'}"
         with path.open("w") as file:
             if kind == "json":
@@ -290,4 +290,4 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").re
         posts = Run(tmp_path / f"run-{lines}").stages["collect"]["posts"]
         assert posts == (1 if kind == "rejected" else lines)
     assert peaks[1] < 400
-    assert peaks[1] < peaks[0] + 80, peaks
+    assert peaks[1] < peaks[0] + 40, peaks

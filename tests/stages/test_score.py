@@ -146,6 +146,22 @@ def test_the_table_holds_a_row_per_image_in_any_number_of_parts_and_batches(
     assert steps == sorted(steps)
 
 
+def test_scores_hang_on_no_other_image_and_no_part(tmp_path: Path) -> None:
+    """To the last bit, in whatever order and parts the vectors stand, and for a picture alone."""
+    labels, vectors, shas = label_set(4, 3, 1, margin=0.02), unit(5_000, 96).astype(np.float16), shas_of(5_000)
+    prompts = prompt_vectors(unit(len(filled(labels)), 96, seed=1), labels, 40.0)
+    run = stored(tmp_path / "one", (shas, vectors))
+    whole, wordings = score(run, TABLE, prompts, labels), robustness(run, TABLE, prompts, labels)
+    order = np.random.default_rng(4).permutation(5_000)
+    parts = np.split(order, [1, 4, 37, 2_090, 2_091])
+    run = stored(tmp_path / "two", *(([shas[i] for i in part], vectors[part]) for part in parts))
+    assert score(run, TABLE, prompts, labels).equals(whole)
+    assert robustness(run, TABLE, prompts, labels).equals(wordings)
+    expected = np.column_stack([whole.column(f"p_{name}") for name in labels.class_names])
+    for rows in (slice(0, 1), slice(7, 10), slice(2_045, 4_100)):
+        assert np.array_equal(probabilities(vectors[rows], prompts, labels), expected[rows])
+
+
 def test_an_image_that_was_stored_twice_counts_once_with_its_first_vector(tmp_path: Path) -> None:
     labels, vectors, shas = label_set(2, 1, margin=0), unit(5).astype(np.float16), shas_of(5)
     prompts = asked(labels)

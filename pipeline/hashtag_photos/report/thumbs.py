@@ -71,7 +71,7 @@ def _each(run: Run, images: Mapping[str, str], side: int, make: Callable[[Image.
 
     def work(sha256: str, image_format: str) -> Made | None:
         try:
-            with run.open_image(sha256, image_format) as file, opened(file) as image, turn(image.size):
+            with run.images.open(sha256, image_format) as file, opened(file) as image, turn(image.size):
                 if image.format in ("JPEG", "MPO"):
                     image.draft(None, (_FINER * side, _FINER * side))
                 image.load()

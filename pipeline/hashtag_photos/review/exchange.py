@@ -39,8 +39,8 @@ from hashtag_photos.handlabels import (
     escaped,
     unescaped,
 )
+from hashtag_photos.imagestore import FILES, file_name
 from hashtag_photos.labels import SKIP, LabelSet
-from hashtag_photos.records import image_path
 from hashtag_photos.run import Run
 from hashtag_photos.sampling import Frame
 from hashtag_photos.stages.sample import read_sample
@@ -61,11 +61,17 @@ _TIME_FIELDS = ("at", "updated_at", "created_at")
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """How many pictures a file has, how many of them are drawn, and how many answers."""
+    """How many pictures a file has, how many of them are drawn, and how many answers.
+
+    `images` is the folder of this machine where the pictures are, and `root` the one that the file's paths begin in;
+    None if they are in an object store.
+    """
 
     pictures: int
     drawn: int
     labels: int
+    root: Path | None
+    images: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +109,9 @@ def check_file(file: Path, *, new: bool = False) -> None:
 def export_labels(run: Run, labels: LabelSet, file: Path) -> Exported:
     """Write the sample of a question, and what was said of it, as CSV or as Label Studio's JSON, by the file's name.
 
-    Raises UsageError if the file is there already or its name says no format, RunError if nothing was drawn.
+    Where the run keeps its images in shards, the pictures are written as files into a folder beside it. Raises
+    UsageError if the file is there already or its name says no format, RunError if nothing was drawn or a picture can't
+    be read.
     """
     check_file(file, new=True)
     frame = read_sample(run, labels.question_key)
@@ -114,7 +122,14 @@ def export_labels(run: Run, labels: LabelSet, file: Path) -> Exported:
     for row in _standing(HandLabels(run).rows(), labels.question_key).values():
         if row.label:
             by_picture.setdefault(row.sha256, []).append(row)
-    paths = _paths(run, list(by_picture))
+    formats = _formats(run, list(by_picture))
+    if run.images.layout.store == FILES:
+        root, images = run.storage.local, run.storage.local and run.storage.local / "images"
+        paths = {sha256: run.images.layout.path(sha256, each) for sha256, each in formats.items()}
+    else:
+        images = file.absolute().with_name(f"{file.stem}-images")
+        root = images.parent
+        paths = _write_pictures(run, formats, images)
     pictures = [
         {
             "image": paths.get(sha256, ""),
@@ -125,9 +140,13 @@ def export_labels(run: Run, labels: LabelSet, file: Path) -> Exported:
         }
         for sha256 in by_picture
     ]
-    content = _as_csv(pictures, by_picture) if file.suffix.lower() == ".csv" else _as_tasks(run, pictures, by_picture)
+    if file.suffix.lower() == ".csv":
+        content = _as_csv(pictures, by_picture)
+    else:
+        content = _as_tasks(_FILES if root else f"{run.location.rstrip('/')}/", pictures, by_picture)
     _write(file, content)
-    return Exported(pictures=len(pictures), drawn=len(drawn), labels=sum(map(len, by_picture.values())))
+    answers = sum(map(len, by_picture.values()))
+    return Exported(pictures=len(pictures), drawn=len(drawn), labels=answers, root=root, images=images)
 
 
 def label_studio_config(labels: LabelSet) -> str:
@@ -225,15 +244,37 @@ def _sample_name(run: Run, labels: LabelSet) -> str:
 # To a file
 
 
-def _paths(run: Run, pictures: Sequence[str]) -> dict[str, str]:
-    """Where the file of each picture stands in the run's folder."""
+def _formats(run: Run, pictures: Sequence[str]) -> dict[str, str]:
+    """The format of each picture."""
     import pyarrow as pa
 
     with run.database(wanted=pa.table({"sha256": pa.array(pictures, pa.string())})) as database:
         rows = database.execute(
             "SELECT sha256, min(format) FROM photos JOIN wanted USING (sha256) WHERE format IS NOT NULL GROUP BY sha256"
         ).fetchall()
-    return {sha256: image_path(sha256, image_format) for sha256, image_format in rows}
+    return dict(rows)
+
+
+def _write_pictures(run: Run, formats: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Have pictures as files in a folder; what each is called, with the folder's name."""
+    paths = {}
+    for sha256, image_format in formats.items():
+        path = folder / file_name(sha256, image_format)
+        paths[sha256] = f"{folder.name}/{path.name}"
+        try:
+            with run.images.open(sha256, image_format) as picture:
+                content = picture.read()
+        except OSError as error:
+            raise RunError(
+                f"{run.location}: the picture {sha256} can't be read ({error}); bring its shard back from a copy",
+                subject=sha256,
+            ) from error
+        try:
+            folder.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise StorageError(f"{path}: can't be written ({error.strerror})", subject=path) from error
+    return paths
 
 
 def _as_csv(pictures: Sequence[Mapping[str, Any]], by_picture: Mapping[str, Sequence[HandLabel]]) -> bytes:
@@ -257,8 +298,7 @@ def _answer_cells(row: HandLabel) -> dict[str, Any]:
     }
 
 
-def _as_tasks(run: Run, pictures: Sequence[Mapping[str, Any]], by_picture: Mapping[str, Sequence[HandLabel]]) -> bytes:
-    base = _FILES if run.storage.local is not None else f"{run.location.rstrip('/')}/"
+def _as_tasks(base: str, pictures: Sequence[Mapping[str, Any]], by_picture: Mapping[str, Sequence[HandLabel]]) -> bytes:
     tasks = []
     for number, picture in enumerate(pictures, start=1):
         data = {**picture, "image": base + picture["image"]}

@@ -213,6 +213,9 @@ def _kept(session: Session) -> tuple[int, str]:
 
 
 def _keep(session: Session, port: int, token: str) -> None:
+    """For the next time, in a local folder alone: in an object store others might read it."""
+    if session.run.storage.local is None:
+        return
     text = json.dumps({"port": port, "token": token})
     session.run.storage.write(_KEPT, lambda file: file.write(text.encode()), private=True)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from threading import Lock
 
 import pyarrow.compute as pc
 
-from hashtag_photos.errors import RunError, StorageError, UsageError
+from hashtag_photos.errors import RunError, UsageError
 from hashtag_photos.estimate import Corrected
 from hashtag_photos.handlabels import (
     BLIND,
@@ -153,20 +152,14 @@ _NOTHING = _Said()
 class Session:
     """The labelling of a run's sample on one question. Its methods can be called by several threads.
 
-    Raises RunError if no sample was drawn, and StorageError in an object store, where labels can't be added.
+    Raises RunError if no sample was drawn.
     """
 
     def __init__(self, run: Run, model_key: str, labels: LabelSet) -> None:
-        if run.storage.local is None:
-            raise StorageError(
-                f"{run.location}: labels are added in a local folder only: copy the run here, and label it there",
-                subject=run.location,
-            )
         self.run = run
         self.model_key = model_key
         self.labels = labels
         self._hand_labels = HandLabels(run)
-        self._sample_file = run.storage.local / sample_path(labels.question_key)
         self._lock = Lock()
         self._evidence_lock = Lock()
         self._looks: object = None
@@ -256,7 +249,7 @@ class Session:
             if picture not in (self._disputed() if settle else self._order):
                 raise UsageError(f"{picture[:70]!r} is no picture that is asked", subject=picture)
             image_format = self._format(picture)
-        with self.run.open_image(picture, image_format) as file:
+        with self.run.images.open(picture, image_format) as file:
             image = read_rgb(file)
         scale = min(1.0, math.sqrt(MAX_PIXELS / (image.width * image.height)), MAX_SIDE / max(image.size))
         image.thumbnail((max(1, image.width * scale), max(1, image.height * scale)))
@@ -357,11 +350,7 @@ class Session:
 
     def _refresh(self) -> None:
         """Read the sample again if it was replaced."""
-        try:
-            found = os.stat(self._sample_file)  # noqa: PTH116
-            looks: object = (found.st_ino, found.st_size, found.st_mtime_ns)
-        except OSError:
-            looks = None
+        looks = self.run.storage.looks(sample_path(self.labels.question_key))
         if looks is not None and looks == self._looks:
             return
         frame = read_sample(self.run, self.labels.question_key)

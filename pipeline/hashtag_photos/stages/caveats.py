@@ -5,19 +5,20 @@ Each is counted from tables that stand beside the scores. What was not computed 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
 
 from hashtag_photos.estimate import wilson
 from hashtag_photos.labels import KINDS, TEXT_KINDS, UNSURE, LabelSet, find_labels
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.stages.joined import places
 from hashtag_photos.stages.score import ALL, WITHOUT_PROMPT, robustness_path
-
-if TYPE_CHECKING:
-    import duckdb
+from hashtag_photos.stages.shown import Scored
+from hashtag_photos.stages.units import IMAGES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,41 +129,36 @@ def _leaves(published: Published, change: float) -> bool:
     return published.share is not None and not published.low <= moved(published.share, change) <= published.high
 
 
-def without_text(
-    run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels: LabelSet, names: Iterable[str]
-) -> WithoutText | None:
+def without_text(run: Run, found: Scored, names: Iterable[str]) -> WithoutText | None:
     """The classes `names` without pictures of words; None where kinds were not asked for, or are what is asked.
 
-    The database is that of `stages.shown.shown`.
+    Raises RunError if a table can't be read.
     """
     kinds = find_labels(KINDS)
-    table = run.read_table(scores_path(model_key, kinds.key)) if labels.key != kinds.key else None
+    path = scores_path(found.model_key, kinds.key)
+    table = run.read_table(path, "sha256", "label") if found.labels.key != kinds.key else None
     if table is None:
         return None
-    database.register("kinds", table.select(["sha256", "label"]).rename_columns(["sha256", "kind"]))
-    counted: Counter[str] = Counter()
-    by_kind: Counter[str | None] = Counter()
-    for label, kind, count in database.execute(
-        "SELECT label, kind, count(*) FROM images LEFT JOIN kinds USING (sha256) GROUP BY ALL"
-    ).fetchall():
-        by_kind[kind] += count
-        if kind is not None and kind not in TEXT_KINDS:
-            counted[label] += count
-    total = counted.total()
-    ((effective,),) = database.execute(
-        """SELECT sum(images) ** 2 / sum(images * images) FROM (
-            SELECT count(*) AS images FROM images JOIN kinds USING (sha256)
-            WHERE NOT list_contains($text, kind) GROUP BY picture
-        )""",
-        {"text": list(TEXT_KINDS)},
-    ).fetchall()
+    listed = (*kinds.class_names, UNSURE)
+    of_rows = np.append(places(table.column("label"), pa.array(listed)), -1)  # the last is of no row
+    shas = found.scores.column("sha256")
+    aligned = table.column("sha256").equals(shas)
+    of_scores = of_rows[:-1] if aligned else of_rows[places(shas, table.column("sha256"))]
+    counting = found.units.image_weights[IMAGES] > 0
+    kind, label = of_scores[found.score[counting]], found.label_of[counting]
+    is_text = np.isin(kind, [listed.index(each) for each in TEXT_KINDS])
+    others = (kind >= 0) & ~is_text
+    counted = dict(zip(found.names, np.bincount(label[others], minlength=len(found.names)).tolist(), strict=True))
+    total = int(np.count_nonzero(others))
+    clusters = np.bincount(found.units.picture_of[counting][others])
+    effective = total**2 / int((clusters * clusters).sum()) if total else 0.0
     return WithoutText(
         text_kinds=tuple(name for name in kinds.class_names if name in TEXT_KINDS),
         images=total,
-        text=sum(by_kind[kind] for kind in TEXT_KINDS),
-        unsure=by_kind[UNSURE],
-        unknown=by_kind[None],
-        classes=tuple(_without_text(name, counted[name], total, effective or 0.0) for name in names),
+        text=int(np.count_nonzero(is_text)),
+        unsure=int(np.count_nonzero(kind == listed.index(UNSURE))),
+        unknown=int(np.count_nonzero(kind < 0)),
+        classes=tuple(_without_text(name, counted[name], total, effective) for name in names),
     )
 
 
@@ -174,28 +170,20 @@ def _without_text(label: str, images: int, total: int, effective: float) -> Clas
     )
 
 
-def precision_check(
-    run: Run, database: duckdb.DuckDBPyConnection, model_key: str, labels: LabelSet
-) -> PrecisionCheck | None:
-    """What the precision of the vectors changes, None where no vector was computed twice.
-
-    The database is that of `stages.shown.shown`.
-    """
-    facts = run.used("checks", f"{model_key}/{labels.key}")
+def precision_check(run: Run, found: Scored) -> PrecisionCheck | None:
+    """What the precision of the vectors changes, None where no vector was computed twice."""
+    facts = run.used("checks", f"{found.model_key}/{found.labels.key}")
     if facts is None or not facts["images"]:
         return None
     within = 4 * float(facts["largest_change"])
-    ((images_within,),) = database.execute(
-        """SELECT count(*) FROM scores SEMI JOIN images USING (sha256) WHERE abs(margin - $line) <= $within""",
-        {"line": labels.margin, "within": within},
-    ).fetchall()
+    margin = found.scores.column("margin").to_numpy()[found.score[found.units.image_weights[IMAGES] > 0]]
     return PrecisionCheck(
         precision=facts["precision"],
         images=facts["images"],
         labels_differing=facts["labels_differing"],
         largest_change=facts["largest_change"],
         within=within,
-        images_within=images_within,
+        images_within=int(np.count_nonzero(np.abs(margin.astype(np.float64) - found.labels.margin) <= within)),
     )
 
 

@@ -24,8 +24,10 @@ from hashtag_photos.labels import KINDS, LabelSet, find_labels
 from hashtag_photos.models import ModelSpec, find_model
 from hashtag_photos.run import Run, software
 from hashtag_photos.stages import Progress, silent
-from hashtag_photos.stages.embed import embed, encoded, images_left, vectors_in_fp32
+from hashtag_photos.stages.embed import embed, encoded, images_left
+from hashtag_photos.stages.engine import LOCAL, Encoding, Engine
 from hashtag_photos.stages.group import group
+from hashtag_photos.stages.joined import is_in_order, whole
 from hashtag_photos.stages.score import (
     PromptVectors,
     decide,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from hashtag_photos.clip import Encoder
 
+_KEYS_AT_ONCE = 65_536
 _CHECKED = 256  # images that are computed in fp32 as well where the others are not
 
 
@@ -62,7 +65,8 @@ class Classifier:
 
     `model` is a preset or any OpenCLIP name, `labels` a bundled label set, the path of a TOML file, or a LabelSet;
     `device` is auto, cpu, cuda or mps; `precision` fp32, bf16, or auto, which is bf16 on CUDA where it has it, else
-    fp32. Raises ModelError, LabelSetError and UsageError for what can't be used.
+    fp32. `engine` does the work of the classify stage; pictures that are handed over are classified here. Raises
+    ModelError, LabelSetError and UsageError for what can't be used.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Classifier:
         *,
         device: str = "auto",
         precision: str = "auto",
+        engine: Engine = LOCAL,
     ) -> None:
         if precision not in ("auto", *models.PRECISIONS):
             raise UsageError(
@@ -80,6 +85,7 @@ class Classifier:
         self._named = find_model(model)
         self.labels = labels if isinstance(labels, LabelSet) else find_labels(labels)
         self.device = device
+        self.engine = engine
         self._precision = precision
         self._seen: dict[str, PromptVectors] = {}
 
@@ -89,25 +95,24 @@ class Classifier:
         return replace(self._named, precision=self._precision if self._precision != "auto" else self._natural())
 
     def _natural(self) -> str:
-        if self.device in ("cpu", "mps"):
-            return "fp32"
-        from hashtag_photos.clip import choose_device, natural_precision  # torch and open_clip: seconds
-
-        return natural_precision(choose_device(self.device))
+        return "fp32" if self.device in ("cpu", "mps") else self.engine.precision(self.device)
 
     @cached_property
-    def encoder(self) -> Encoder:
-        """The loaded model."""
+    def encoder(self) -> Encoding:
+        """The loaded model, where the engine has it."""
+        return self.engine.encoder(self.model, self.device)
+
+    @cached_property
+    def reference(self) -> Encoding:
+        """The same model in fp32."""
+        return self.engine.encoder(replace(self.model, precision="fp32"), self.device)
+
+    @cached_property
+    def _here(self) -> Encoder:
+        """The loaded model in this process, where pictures are that are handed over."""
         from hashtag_photos.clip import Encoder  # torch and open_clip: seconds
 
-        return Encoder(self.model, self.device)
-
-    @cached_property
-    def reference(self) -> Encoder:
-        """The same model in fp32."""
-        from hashtag_photos.clip import Encoder
-
-        return Encoder(replace(self.model, precision="fp32"), self.device)
+        return self.encoder if isinstance(self.encoder, Encoder) else Encoder(self.model, self.device)
 
     def sees(self, labels: LabelSet) -> PromptVectors:
         """A label set as the model sees it. Raises ModelError for a prompt that is longer than what the model reads."""
@@ -125,24 +130,29 @@ class Classifier:
         return self._results(images)
 
     def _results(self, images: Iterable[str | Path | Image.Image]) -> Iterator[Result]:
-        for batch in encoded(self.encoder, images, self._prepare):
+        names = self.labels.class_names
+        for batch in encoded(self._here, images, self._prepare):
+            vectors = [vector for _, vector in batch if not isinstance(vector, Exception)]
+            if vectors:
+                stored = np.stack(vectors).astype(np.float16)  # as a run has them
+                probability = probabilities(stored, self.sees(self.labels), self.labels)
+                answers = zip(*decide(probability, self.labels), probability.tolist(), strict=True)
             for image, vector in batch:
                 if isinstance(vector, Exception):
                     yield Result(image=image, label=None, probabilities={}, problem=str(vector))
                     continue
-                probability = probabilities(vector[None, :], self.sees(self.labels), self.labels)
-                (label,), margin = decide(probability, self.labels)
-                by_class = zip(self.labels.class_names, probability[0].tolist(), strict=True)
-                yield Result(image=image, label=label, probabilities=dict(by_class), margin=float(margin[0]))
+                label, margin, of_classes = next(answers)
+                by_class = dict(zip(names, of_classes, strict=True))
+                yield Result(image=image, label=label, probabilities=by_class, margin=float(margin))
 
     def _prepare(self, image: str | Path | Image.Image) -> torch.Tensor:
         if isinstance(image, Image.Image):
-            return self.encoder.prepare(image)
+            return self._here.prepare(image)
         with Path(image).open("rb") as file:
-            return self.encoder.prepare(file)
+            return self._here.prepare(file)
 
 
-def _seen(encoder: Encoder, labels: LabelSet) -> PromptVectors:
+def _seen(encoder: Encoding, labels: LabelSet) -> PromptVectors:
     return prompt_vectors(encoder.encode_texts(filled(labels)), labels, encoder.logit_scale)
 
 
@@ -166,10 +176,11 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
     """Embed the run's images that have no vector of this model yet, group those that are the same picture, and score
     all of them against the label set.
 
-    What kind of picture each is (label set `picture-kind`) is asked beside it, and how far the answers hang on single
-    prompts. The first model and label set that a run is classified with are the ones its report is about; others can be
-    asked beside them. Raises ModelError if the model can't be loaded, RunError if nothing was downloaded,
-    RunConflictError if vectors of other weights, or of another device in bf16, would be mixed.
+    The classifier's engine does the work. What kind of picture each is (label set `picture-kind`) is asked beside it,
+    and how far the answers hang on single prompts. The first model and label set that a run is classified with are the
+    ones its report is about; others can be asked beside them. Raises ModelError if the model can't be loaded, RunError
+    if nothing was downloaded, RunConflictError if vectors of other weights, or of another device in bf16, would be
+    mixed.
     """
     if "download" not in run.stages:
         raise RunError(
@@ -180,8 +191,8 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
     table = f"embeddings/{model_key}"
     questions = {each.key: each for each in (classifier.labels, find_labels(KINDS))}
     with run.writing():
-        images, todo = images_left(run, table)
         had = _embedded(run, table)
+        images, todo = images_left(run, had)
         stale = [labels for labels in questions.values() if not _is_scored(run, had, model_key, labels.key)]
         run.ask(**{name: value for name, value in question(classifier).items() if name not in run.asked})
         for key, labels in questions.items():
@@ -193,9 +204,10 @@ def classify(run: Run, classifier: Classifier, *, progress: Progress = silent) -
             progress("load model", 1, 1)
         if todo.num_rows:
             classifier.encoder.expect(images)
-            new = embed(run, classifier.encoder, model_key, todo, progress=progress)
-            notes = classifier.encoder.notes
-        pictures = group(run, model_key, progress=progress)
+            new = embed(run, classifier.encoder, model_key, todo, engine=classifier.engine, progress=progress)
+            notes = list(classifier.encoder.notes)
+        run.compact(table)
+        pictures = group(run, model_key, engine=classifier.engine, progress=progress)
         if new:
             stale = list(questions.values())
         for labels in stale:
@@ -247,20 +259,21 @@ def scores_path(model_key: str, label_key: str) -> str:
 
 
 def _embedded(run: Run, table: str) -> pa.ChunkedArray:
-    """The sha256 of each image that has a vector, once."""
-    shas = pa.chunked_array([batch.column(0) for batch in run.batches(table, "sha256")], pa.string())
-    return pa.chunked_array([shas.unique()])
+    """The sha256 of each image that has a vector, once, in order."""
+    batches = run.batches(table, "sha256", rows=_KEYS_AT_ONCE)
+    shas = whole(pa.chunked_array([batch.column(0) for batch in batches], pa.string()))
+    if not is_in_order(shas):  # they were embedded in several goes
+        shas = shas.unique()
+        shas = shas.take(pc.sort_indices(shas))
+    return pa.chunked_array([shas])
 
 
 def _is_scored(run: Run, had: pa.ChunkedArray, model_key: str, label_key: str) -> bool:
     """Whether just these images have scores of a label set, and it is known how far they hang on its prompts."""
-    scores = run.read_table(scores_path(model_key, label_key))
-    if scores is None or len(scores) != len(had):
+    scores = run.read_table(scores_path(model_key, label_key), "sha256")
+    if scores is None or not scores.column("sha256").equals(had):
         return False
-    if not len(had):
-        return True
-    same = pc.all(pc.is_in(scores.column("sha256"), value_set=had.combine_chunks())).as_py()
-    return bool(same) and run.storage.exists(robustness_path(model_key, label_key))
+    return not len(had) or run.storage.exists(robustness_path(model_key, label_key))
 
 
 def _record_model(run: Run, classifier: Classifier, *, embeds: bool) -> None:
@@ -303,11 +316,13 @@ def _score(run: Run, table: str, classifier: Classifier, labels: LabelSet, progr
     if not run.storage.names(table):
         run.write_table(scores_path(key, labels.key), scores_schema(labels.class_names).empty_table())
         return
-    prompts = classifier.sees(labels)
-    run.write_table(robustness_path(key, labels.key), robustness(run, table, prompts, labels, progress=progress))
+    prompts, engine = classifier.sees(labels), classifier.engine
+    wordings = robustness(run, table, prompts, labels, engine=engine, progress=progress)
+    run.write_table(robustness_path(key, labels.key), wordings)
     if classifier.model.precision != "fp32" and (check := _precision_check(run, table, classifier, labels, prompts)):
         run.record_used("checks", f"{key}/{labels.key}", check)
-    run.write_table(scores_path(key, labels.key), score(run, table, prompts, labels, progress=progress))
+    scores = score(run, table, prompts, labels, engine=engine, progress=progress)
+    run.write_table(scores_path(key, labels.key), scores)
 
 
 def _precision_check(
@@ -342,11 +357,17 @@ def _in_fp32(run: Run, table: str, classifier: Classifier) -> dict[str, npt.NDAr
         row["sha256"]: np.frombuffer(row["vector"], dtype="<f4") for row in (before.to_pylist() if before else ())
     }
     with run.database(embedded=run.dataset(table)) as database:
-        drawn = database.execute(
-            f"""SELECT sha256, any_value(format) FROM photos JOIN (SELECT DISTINCT sha256 FROM embedded)
+        drawn = database.sql(
+            f"""SELECT sha256, any_value(format) AS format FROM photos JOIN (SELECT DISTINCT sha256 FROM embedded)
             USING (sha256) WHERE status = 'ok' GROUP BY sha256 ORDER BY sha256 LIMIT {_CHECKED}"""
-        ).fetchall()
-    new = vectors_in_fp32(run, classifier.reference, [each for each in drawn if each[0] not in vectors])
+        ).to_arrow_table()
+    left = drawn.filter(pc.invert(pc.is_in(drawn.column("sha256"), pa.array(list(vectors), pa.string()))))
+    new = {
+        sha: vector
+        for batch in classifier.engine.encode(run, classifier.reference, left)
+        for (sha, _), vector in batch
+        if not isinstance(vector, Exception)
+    }
     if new:
         vectors |= new
         shas = pa.array(list(vectors), pa.string())

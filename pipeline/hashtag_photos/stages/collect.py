@@ -125,6 +125,7 @@ def begin(
             with closing(_Known(run)) as known, _rare_garbage_collection():
                 for each in collections:
                     each.go(known, authors)
+                run.compact("posts")
                 return _collected(run.stages["collect"], new=known.count - had, had=had)
 
     return go_on

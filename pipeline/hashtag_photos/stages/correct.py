@@ -165,7 +165,7 @@ class Evidence:
         Whoever has the `units` counted already can give them.
         """
         frame = read_sample(run, labels.question_key)
-        scores = run.read_table(scores_path(model_key, labels.key))
+        scores = run.read_table(scores_path(model_key, labels.key)) if frame is not None else None
         if frame is None or scores is None:
             return None
         units = units or count_units(run, model_key, labels.key)

@@ -8,9 +8,14 @@ from dataclasses import asdict, dataclass, fields
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from hashtag_photos.records import Incomplete, PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
+from hashtag_photos.stages.joined import Joined
+from hashtag_photos.stages.shown import Scored
 from hashtag_photos.tables import as_csv
 
 if TYPE_CHECKING:
@@ -37,16 +42,18 @@ _WORDING = (
     r"([^:(\[\]]+?)(?: for \d+ s)?(?:[:(\[\]]|$)"
 )
 
-# What became of all attachments, those not asked for yet among them, counted by all that coverage is told by.
+# What of an address has its scheme and host: all up to the third slash, which is the same for many.
+_ORIGIN = r"^[^/]*(?:/[^/]*){0,2}/?"
+
+# What became of all attachments, those not asked for yet among them, counted by all that coverage is told by. What is
+# in words is looked at once for all attachments that have the same.
 _OUTCOMES = f"""
     CREATE TABLE outcomes AS
-    WITH wanted AS (
-        SELECT source, id AS post_id, unnest(attachments).url AS url,
-            generate_subscripts(attachments, 1) - 1 AS position,
-            coalesce(strftime(created_at, '%Y-%m-%d'), '{NO_TIME}') AS day
-        FROM posts
+    WITH counted AS (
+        SELECT status, http_status, reason, regexp_extract(url, $origin) AS origin, day, count(*) AS attachments
+        FROM attached GROUP BY ALL
     ),
-    located AS (SELECT * EXCLUDE (url), url ILIKE 'file:%' AS local, regexp_extract(url, $host, 1) AS host FROM wanted)
+    located AS (SELECT *, origin ILIKE 'file:%' AS local, regexp_extract(origin, $host, 1) AS host FROM counted)
     SELECT
         coalesce(status, '{NOT_ASKED}') AS status,
         CASE WHEN http_status <> 200 THEN 'the server answered ' || http_status
@@ -55,10 +62,9 @@ _OUTCOMES = f"""
             )), 100) END AS wording,
         CASE WHEN local THEN '{LOCAL_FILE}' WHEN length(host) BETWEEN 1 AND 253 THEN lower(host)
             ELSE '{NO_HOST}' END AS host,
-        day,
-        count(*) AS attachments
-    FROM located LEFT JOIN photos USING (source, post_id, position)
-    GROUP BY ALL
+        coalesce(strftime(make_timestamp(day * 86400000000), '%Y-%m-%d'), '{NO_TIME}') AS day,
+        sum(attachments) AS attachments
+    FROM located GROUP BY ALL
 """
 
 
@@ -158,25 +164,26 @@ def most_missing(groups: Iterable[CoverageOf], count: int) -> list[CoverageOf]:
     return sorted((each for each in groups if each.not_had), key=lambda each: (-each.not_had, each.value))[:count]
 
 
-def cover(run: Run, database: duckdb.DuckDBPyConnection) -> Coverage:
-    """The coverage of a run, whose `posts`, `photos` and `scores` the database has."""
-    ((posts, reposting, without, timeless, wrong_times),) = database.execute(
-        """SELECT count(*), count(*) FILTER (repost_of IS NOT NULL), count(*) FILTER (len(attachments) = 0),
-        count(*) FILTER (created_at IS NULL), count(*) FILTER (time_problem IS NOT NULL) FROM posts"""
+def cover(run: Run, database: duckdb.DuckDBPyConnection, found: Scored) -> Coverage:
+    """The coverage of a run, with the database of `stages.shown.shown`. Raises RunError if tables can't be read."""
+    joined = found.joined
+    ((posts, reposting, without, timeless),) = database.execute(
+        """SELECT count(*), count(*) FILTER (repost), count(*) FILTER (attachments = 0),
+        count(*) FILTER (created_at IS NULL) FROM post"""
     ).fetchall()
-    database.execute(_OUTCOMES, {"host": _HOST, "wording": _WORDING})
+    wrong_times = joined.of_posts("time_problem").column(0)
+    database.register("attached", _attached(joined))
+    database.execute(_OUTCOMES, {"origin": _ORIGIN, "host": _HOST, "wording": _WORDING})
+    database.unregister("attached")
     (whole,) = _coverage_by(database, "''") or (_coverage_of("", {}),)
-    ((images, not_classified),) = database.execute(
-        """SELECT count(DISTINCT sha256), count(DISTINCT sha256) FILTER (sha256 NOT IN (SELECT sha256 FROM scores))
-        FROM photos WHERE status = 'ok'"""
-    ).fetchall()
+    ((classified,),) = database.execute("SELECT count(*) FROM images").fetchall()
     collected = run.stages.get("collect", {})
     return Coverage(
         posts=posts,
         posts_reposting=reposting,
         posts_without_attachments=without,
         posts_without_time=timeless,
-        posts_with_wrong_time=wrong_times,
+        posts_with_wrong_time=len(wrong_times) - wrong_times.null_count,
         posts_repeated=collected.get("repeated", 0),
         lines_rejected=collected.get("rejected", 0),
         collected_completely=collected.get("complete", False) and not incomplete(run),
@@ -184,12 +191,22 @@ def cover(run: Run, database: duckdb.DuckDBPyConnection) -> Coverage:
         attachments=whole.attachments,
         had=whole.had,
         missing=whole.missing,
-        images=images,
-        images_not_classified=not_classified,
+        images=classified + found.unscored,
+        images_not_classified=found.unscored,
         reasons=_reasons(database),
         hosts=tuple(sorted(_coverage_by(database, "host"), key=lambda each: (-each.attachments, each.value))),
         days=tuple(sorted(_coverage_by(database, "day"), key=lambda each: (each.value == NO_TIME, each.value))),
     )
+
+
+def _attached(joined: Joined) -> pa.Table:
+    """All attachments: address, day of the post as days since 1970, and what became of it, null if it was not asked for
+    yet."""
+    said = joined.of_photos("status", "reason", "http_status")
+    said = pa.table([column.dictionary_encode() for column in said.columns], names=said.column_names)
+    rows = said.take(pa.array(joined.photo, mask=joined.photo < 0))
+    days = pc.floor_temporal(joined.of_posts("created_at").column(0), unit="day").cast(pa.date32()).cast(pa.int32())
+    return rows.append_column("url", joined.urls()).append_column("day", days.take(pa.array(joined.post)))
 
 
 def _coverage_by(database: duckdb.DuckDBPyConnection, column: str) -> list[CoverageOf]:

@@ -4,44 +4,38 @@ An attachment is done when its key (source, post_id, position) stands in the tab
 not be had is a row with a status and a reason; `retry` asks again for the temporary ones alone. An address is asked for
 once, however many posts share it.
 
-Here are the worklist, the rows and the processes; what each of these does is in fetching.py. Hosts are shared out among
-them, so that a host's limits hold whatever their number.
+Here are the rows; who fetches is the engine: processes of this machine (crew.py), or a cluster. What each does is in
+fetching.py. Hosts are shared out among them, so that a host's limits hold whatever their number.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import csv
 import io
 import json
 import math
 import os
-import subprocess
-import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import Empty, Queue
 from typing import IO, Any
 
-import hashtag_photos
-from hashtag_photos.errors import RunError, StorageError, UsageError
+from hashtag_photos.errors import StorageError, UsageError
 from hashtag_photos.http import Limits, Local
 from hashtag_photos.images import one_shade, perceptual_hashes, window_hashes
 from hashtag_photos.images import placeholders as read_placeholders
+from hashtag_photos.imagestore import Place
 from hashtag_photos.manners import Manners
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.sources import restore
-from hashtag_photos.stages import Progress, cores, silent
-from hashtag_photos.stages.fetching import Job, first_of, read_suspects, work
+from hashtag_photos.stages import Progress, silent
+from hashtag_photos.stages.engine import LOCAL, Engine
+from hashtag_photos.stages.fetching import Job
 from hashtag_photos.stages.worklist import (
     KEY,
     Again,
@@ -63,12 +57,7 @@ _LOOKS: dict[str, Callable[[Sequence[bytes]], Sequence[Any]]] = {  # of thumbnai
 }
 PART_SECONDS = 30.0  # a crash loses at most this much of what was had
 MISSING = "missing.csv"
-_MOST_PROCESSES = 4
-_CORES_A_PROCESS = 4  # one fetches more than so many decode
-_ADDRESSES_A_PROCESS = 500  # fewer are not worth a second one's start
 _SHOW_SECONDS = 0.1
-_LAST_WORDS_SECONDS = 5.0
-_CRASHES = 3  # of a share, that no image explains
 _TEMPORARY = [status for status in PhotoStatus if status.temporary]
 
 
@@ -96,17 +85,23 @@ def download(
     manners: Manners | None = None,
     placeholders: str | os.PathLike[str] | None = None,
     log: str | os.PathLike[str] | None = None,
+    store: str | None = None,
+    engine: Engine = LOCAL,
     progress: Progress = silent,
 ) -> Downloaded:
     """Have every attachment that the run hasn't asked for yet; with `retry`, also those that failed for now.
 
     `placeholders` is a file of sha256 sums of pictures that stand for removed ones, beside those that are known: such
     pictures, also those had before, get the status placeholder. `log` is a file to which a line of JSON is added for
-    each request. What can't be had is a row with a status, never an exception, and stands in missing.csv.
+    each request. What can't be had is a row with a status, never an exception, and stands in missing.csv. `engine` is
+    who fetches. `store` is how images are kept (imagestore.py): as `files`, which a run does unless told otherwise
+    before it has any, or in tar `shards`.
 
-    Raises StorageError if the folder can't be written, UsageError if that file can't be read.
+    Raises StorageError if the folder can't be written, UsageError if that file can't be read, RunError if those who
+    fetch die again and again, RunConflictError if `store` is not how the run keeps its images.
     """
-    return _download(run, retry, limits or Limits(), manners or Manners(), placeholders, log, progress)
+    given = (run, retry, limits or Limits(), manners or Manners(), placeholders, log, engine, progress)
+    return _download(*given, store=store)
 
 
 def _download(
@@ -116,11 +111,14 @@ def _download(
     manners: Manners,
     placeholders: str | os.PathLike[str] | None,
     log: str | os.PathLike[str] | None,
+    engine: Engine,
     progress: Progress,
+    store: str | None = None,
     verify: bool = True,
 ) -> Downloaded:
     own = read_placeholders(Path(placeholders)) if placeholders is not None else {}
     with run.writing(), _log(log) as logged:
+        run.keep_images_as(store)
         if own:
             run.ask_also(placeholders=[list(each) for each in own.items()])
         known = read_placeholders() | dict(run.asked.get("placeholders", ()))
@@ -134,13 +132,16 @@ def _download(
             job = partial(
                 Job,
                 run=run.location,
+                layout=run.images.layout,
                 limits=limits,
                 manners=manners,
                 placeholders=known,
                 log=log is not None,
                 verify=verify,
             )
-            new = _ask(run, job, again, logged, progress)
+            new = _ask(run, job, again, logged, engine, progress)
+        run.images.tidy()
+        run.compact("photos")
         statuses = last_statuses(run)
         # they differ from what was said, too, where it was killed before it said so
         changed = new or marked or statuses != run.stages.get("download", {}).get("statuses")
@@ -153,7 +154,9 @@ def _download(
     return done
 
 
-def _ask(run: Run, job: Callable[..., Job], again: Again, log: Callable[[Any], None], progress: Progress) -> int:
+def _ask(
+    run: Run, job: Callable[..., Job], again: Again, log: Callable[[Any], None], engine: Engine, progress: Progress
+) -> int:
     """Ask for what is left, and have a row for each attachment; how many there were."""
     with ExitStack() as stack:
         parts: _Parts | None = None
@@ -173,181 +176,12 @@ def _ask(run: Run, job: Callable[..., Job], again: Again, log: Callable[[Any], N
                     suspects=str(incoming / "suspects"),
                     local=_reach(here),
                 )
-                _Crew(run, worklist, asked, parts, log).work()
+                engine.fetch(run, worklist, asked, parts, log)
             return worklist.attachments
         finally:
             stack.close()  # what came and was not kept gives its room back, before
             if parts:
                 parts.flush()  # also when interrupted: what was had is kept
-
-
-class _Crew:
-    """The processes of a download, what they say, and what is done when one dies."""
-
-    def __init__(self, run: Run, worklist: Worklist, job: Job, parts: _Parts, log: Callable[[Any], None]) -> None:
-        have = cores()
-        useful = min(1 + worklist.addresses // _ADDRESSES_A_PROCESS, worklist.hosts, _MOST_PROCESSES)
-        busy = max(1, have // _CORES_A_PROCESS) if job.verify else have
-        shares = min(busy, useful) if run.storage.local else 1
-        worklist.share_out(shares)
-        threads = max(1, have // shares)
-        self._run = run
-        self._worklist = worklist
-        self._parts = parts
-        self._log = log
-        self._jobs = [
-            replace(job, share=share, shares=shares, suspects=f"{job.suspects}-{share}", threads=threads)
-            for share in range(shares)
-        ]
-        self._said: Queue[tuple[int, dict[str, Any] | None]] = Queue(1_000)
-        self._processes: dict[int, subprocess.Popen[str]] = {}
-        self._listeners: list[threading.Thread] = []
-        self._here: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
-        self._crashes: Counter[tuple[str, int]] = Counter()
-
-    def work(self) -> None:
-        """Have all shares done. Raises StorageError, and RunError if a process dies again and again."""
-        try:
-            for job in self._jobs:
-                self._start(job)
-            left = len(self._jobs)
-            while left:
-                try:
-                    share, said = self._said.get(timeout=1)
-                except Empty:
-                    self._parts.flush_if_due()
-                    continue
-                if said is None:
-                    self._died(share)
-                elif "address" in said:
-                    self._parts.add(said.pop("address"), said)
-                elif "request" in said:
-                    self._log(said["request"])
-                elif "bytes" in said:
-                    self._parts.status(share, said["bytes"], said["waiting"])
-                elif "raise" in said:
-                    raise said["raise"]
-                elif "storage" in said:
-                    raise StorageError(said["storage"], subject=said["subject"])
-                else:
-                    left -= 1
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        """Have the processes leave, and hear what they had still to say."""
-        for process in self._processes.values():
-            _close(process.stdin)
-        if self._here:
-            loop, task = self._here
-            with suppress(RuntimeError):  # it has ended
-                loop.call_soon_threadsafe(task.cancel)
-        last = time.monotonic() + _LAST_WORDS_SECONDS
-        while any(listener.is_alive() for listener in self._listeners) or not self._said.empty():
-            if time.monotonic() > last:
-                for process in self._processes.values():
-                    process.kill()
-                if self._here:
-                    break  # a thread can't be killed; it waits for a name server, and then ends
-            with suppress(Empty, StorageError):  # which is raised by the last flush, if the disk is still full
-                _, said = self._said.get(timeout=0.05)
-                if said and "address" in said:
-                    self._parts.add(said.pop("address"), said)
-                elif said and "request" in said:
-                    self._log(said["request"])
-        for process in self._processes.values():
-            process.wait()
-
-    def _start(self, job: Job) -> None:
-        if self._run.storage.local is None:
-            self._listeners.append(threading.Thread(target=self._work_here, args=[job], daemon=True))
-            self._listeners[-1].start()
-            return
-        package = str(Path(hashtag_photos.__file__).parents[1])
-        paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hashtag_photos.stages.fetching"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,  # Ctrl-C is for this process, which ends the others
-        )
-        self._processes[job.share] = process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with suppress(BrokenPipeError):  # it may be killed before it listens
-            process.stdin.write(job.to_json() + "\n")
-            process.stdin.flush()
-        self._listeners.append(threading.Thread(target=self._listen, args=[job.share, process.stdout], daemon=True))
-        self._listeners[-1].start()
-
-    def _listen(self, share: int, lines: IO[str]) -> None:
-        ended = False
-        with lines:
-            for line in lines:
-                if line.endswith("\n"):  # else it was killed while it spoke
-                    said = json.loads(line)
-                    ended = ended or "end" in said or "storage" in said
-                    self._said.put((share, said))
-        if not ended:
-            self._said.put((share, None))
-
-    def _work_here(self, job: Job) -> None:
-        """In this process, for an object store, whose client may live in this process alone."""
-
-        def say(said: dict[str, Any]) -> None:
-            self._said.put((job.share, said))
-
-        async def until_told() -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._here = asyncio.get_running_loop(), task
-            await work(job, self._run.storage, say)
-
-        try:
-            asyncio.run(until_told())
-            say({"end": True})
-        except BaseException as error:  # noqa: BLE001  whatever it is, the stage is to raise it
-            say({"raise": first_of(error)})
-
-    def _died(self, share: int) -> None:
-        """A process is gone: start another in its place. An image on which it died twice is not tried again."""
-        process, job = self._processes[share], self._jobs[share]
-        code = process.wait()
-        _close(process.stdin)
-        if code > 0:
-            raise RunError(
-                f"{self._run.location}: a process of the download failed; why stands above. What was had is kept: "
-                "the same command goes on from here",
-                subject=self._run.location,
-            )
-        how = f"signal {-code}"
-        suspects = read_suspects(Path(job.suspects))
-        for address in suspects:
-            self._crashes["address", address] += 1
-            if len(suspects) == 1 and self._crashes["address", address] > 1:
-                reason = f"the process that decoded it was killed twice, by {how}"
-                outcome = {"status": PhotoStatus.BROKEN, "reason": reason, "fetched_at": datetime.now(UTC)}
-                self._parts.add(address, outcome)
-        if not suspects:
-            self._crashes["share", share] += 1
-            if self._crashes["share", share] >= _CRASHES:
-                raise RunError(
-                    f"{self._run.location}: a process of the download was killed {_CRASHES} times, by {how}; is there "
-                    "memory enough? What was had is kept: the same command goes on from here",
-                    subject=self._run.location,
-                )
-        self._worklist.mark_done(self._parts.done())
-        self._jobs[share] = replace(job, threads=1)  # then there is one suspect at a time
-        self._start(self._jobs[share])
-
-
-def _close(pipe: IO[str] | None) -> None:
-    with suppress(BrokenPipeError):
-        if pipe:
-            pipe.close()
 
 
 class _Parts:
@@ -358,6 +192,9 @@ class _Parts:
         self._worklist = worklist
         self._progress = progress
         self._rows: list[tuple[dict[str, Any], bytes | None]] = []
+        self._places: list[tuple[str, Place]] = []
+        # an image waits before its row comes, and after
+        self._seconds = PART_SECONDS - run.images.layout.settle_seconds
         self._since = time.monotonic()
         self._done = bytearray(worklist.addresses + 1)
         self._count = 0
@@ -373,6 +210,8 @@ class _Parts:
             return  # had by a process that died before it could know that it was heard
         self._done[address] = 1
         thumbnail = outcome.pop("thumbnail", None)
+        if (place := outcome.pop("place", None)) is not None:
+            self._places.append((outcome["sha256"], place))
         for attachment in self._worklist.sharing(address):
             self._rows.append(({**attachment, **outcome}, thumbnail and base64.b64decode(thumbnail)))
             self._count += 1
@@ -391,11 +230,12 @@ class _Parts:
 
     def flush_if_due(self) -> None:
         """Write a part if there are rows enough, or old ones."""
-        if len(self._rows) >= PART_ROWS or time.monotonic() - self._since > PART_SECONDS:
+        if len(self._rows) >= PART_ROWS or time.monotonic() - self._since > self._seconds:
             self.flush()
 
     def flush(self) -> None:
         """Write a part, of whatever is there."""
+        places, self._places = self._places, []
         rows, self._rows, self._since = self._rows, [], time.monotonic()  # once, also if interrupted in the middle
         photos = []
         for few in (rows[begin : begin + _HASHED_AT_ONCE] for begin in range(0, len(rows), _HASHED_AT_ONCE)):
@@ -404,9 +244,10 @@ class _Parts:
             for row, thumbnail in few:
                 photos.append({**row, **dict(zip(_LOOKS, next(looks), strict=True))} if thumbnail else row)
         try:
+            self._run.images.record(places)  # first, so that no row is of an image that nobody finds
             self._run.append("photos", photos_table(photos))
         except StorageError:
-            self._rows = rows + self._rows  # there may be room for them in the end
+            self._rows, self._places = rows + self._rows, places + self._places  # there may be room in the end
             raise
 
     def _show(self) -> None:
@@ -433,15 +274,28 @@ def _bytes(count: float) -> str:
 
 def _mark_placeholders(run: Run, known: dict[str, str]) -> int:
     """Give pictures that were had, and are now known to stand for removed ones, a new row that says so."""
-    later, rows = _superseded(run), []
-    for batch in run.batches("photos", *PHOTOS.names):
-        places = [place for place, sha256 in enumerate(batch.column("sha256").to_pylist()) if sha256 in known]
-        for row in (batch.slice(place, 1).to_pylist()[0] for place in places):
-            if row["status"] == PhotoStatus.OK and _attempt(row) not in later:
-                reason = known[row["sha256"]]
-                rows.append(row | {"status": PhotoStatus.PLACEHOLDER, "reason": reason, "attempt": row["attempt"] + 1})
+    later = _superseded(run)
+    # All columns of a million photos are gigabytes of thumbnails: they are read only where there is one to mark.
+    marked = {
+        _attempt(row)
+        for row in _with_bytes(run, known, *KEY, "attempt", "status", "sha256")
+        if row["status"] == PhotoStatus.OK and _attempt(row) not in later
+    }
+    rows = [
+        row | {"status": PhotoStatus.PLACEHOLDER, "reason": known[row["sha256"]], "attempt": row["attempt"] + 1}
+        for row in (_with_bytes(run, known, *PHOTOS.names) if marked else ())
+        if _attempt(row) in marked
+    ]
     run.append("photos", photos_table(rows))
     return len(rows)
+
+
+def _with_bytes(run: Run, known: Collection[str], *columns: str) -> Iterator[dict[str, Any]]:
+    """Rows of photos whose bytes are known."""
+    for batch in run.batches("photos", *columns):
+        for place, sha256 in enumerate(batch.column("sha256").to_pylist()):
+            if sha256 in known:
+                yield batch.slice(place, 1).to_pylist()[0]
 
 
 def _write_missing(run: Run) -> None:

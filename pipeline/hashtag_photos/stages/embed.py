@@ -23,6 +23,8 @@ from hashtag_photos.images import ImageError
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.stages import Progress, cores, silent
+from hashtag_photos.stages.engine import Encoding, Engine
+from hashtag_photos.stages.joined import places
 from hashtag_photos.tables import embeddings_schema, vector_column
 
 if TYPE_CHECKING:
@@ -36,16 +38,19 @@ PART_SECONDS = 30.0  # a crash loses at most this much of what was computed
 
 Item = TypeVar("Item")
 Prepared = TypeVar("Prepared")
-StoredVectors = npt.NDArray[np.float16]
+Vector = npt.NDArray[np.float32]
 
 
-def embed(run: Run, encoder: Encoder, model_key: str, todo: pa.Table, *, progress: Progress = silent) -> int:
+def embed(
+    run: Run, encoder: Encoding, model_key: str, todo: pa.Table, *, engine: Engine, progress: Progress = silent
+) -> int:
     """Append the vectors of images, given as sha256 and format, to `embeddings/<model_key>`; how many there are.
 
-    An image whose file is gone or damaged since it was stored gets no row: the summary counts it as not classified.
+    `encoder` is the engine's. An image whose file is gone or damaged since it was stored gets no row: the summary
+    counts it as not classified.
     """
     shas: list[str] = []
-    vectors: list[StoredVectors] = []
+    vectors: list[npt.NDArray[np.float16]] = []
     since = time.monotonic()
     embedded = done = 0
 
@@ -59,17 +64,13 @@ def embed(run: Run, encoder: Encoder, model_key: str, todo: pa.Table, *, progres
             run.append(f"embeddings/{model_key}", rows)
         since = time.monotonic()
 
-    def read(item: tuple[str, str]) -> torch.Tensor:
-        with run.open_image(*item) as file:
-            return encoder.prepare(file)
-
     progress("embed", 0, todo.num_rows)
     try:
-        for batch in encoded(encoder, _rows(todo), read):
+        for batch in engine.encode(run, encoder, todo):
             for (sha, _), vector in batch:
                 if not isinstance(vector, Exception):
                     shas.append(sha)
-                    vectors.append(vector)
+                    vectors.append(vector.astype(np.float16))
                     embedded += 1
             done += len(batch)
             if len(shas) >= PART_ROWS or time.monotonic() - since > PART_SECONDS:
@@ -80,19 +81,32 @@ def embed(run: Run, encoder: Encoder, model_key: str, todo: pa.Table, *, progres
     return embedded
 
 
+def images_encoded(
+    run: Run, encoder: Encoder, images: pa.Table, threads: int | None = None
+) -> Iterator[list[tuple[tuple[str, str], Vector | Exception]]]:
+    """Images of a run, given as sha256 and format, as `encoded` has them."""
+
+    def read(item: tuple[str, str]) -> torch.Tensor:
+        with run.images.open(*item) as file:
+            return encoder.prepare(file)
+
+    return encoded(encoder, _rows(images), read, threads)
+
+
 def encoded(
-    encoder: Encoder, items: Iterable[Item], prepare: Callable[[Item], torch.Tensor]
-) -> Iterator[list[tuple[Item, StoredVectors | Exception]]]:
-    """Batches of items with their vectors as stored (float16, unit length), or why one could not be read; in order."""
+    encoder: Encoder, items: Iterable[Item], prepare: Callable[[Item], torch.Tensor], threads: int | None = None
+) -> Iterator[list[tuple[Item, Vector | Exception]]]:
+    """Batches of items with their unit vectors, or why one could not be read; in order. As many threads decode as there
+    are cores, unless it is said how many."""
     begun: deque[tuple[list[tuple[Item, torch.Tensor | Exception]], Callable[[], npt.NDArray[np.float32]]]] = deque()
 
-    def finish() -> list[tuple[Item, StoredVectors | Exception]]:
+    def finish() -> list[tuple[Item, Vector | Exception]]:
         batch, wait_for = begun.popleft()
-        vectors = iter(wait_for().astype(np.float16))
+        vectors = iter(wait_for())
         return [(item, value if isinstance(value, Exception) else next(vectors)) for item, value in batch]
 
     size = encoder.batch_size
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(threads or cores()) as pool:
         # on a CPU, pictures are decoded between batches and not beside them, when both would wait for the same cores
         read = _ahead(pool, prepare, items, WINDOW * size, apart=encoder.ahead == 0)
         while batch := list(islice(read, size)):
@@ -146,29 +160,20 @@ def _give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def vectors_in_fp32(
-    run: Run, reference: Encoder, images: Iterable[tuple[str, str]]
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Vectors of a few images as this encoder gives them, by sha256; none for those that can't be read."""
-    prepared = {}
-    for sha, image_format in images:
-        with suppress(ImageError, OSError, ValueError), run.open_image(sha, image_format) as file:
-            prepared[sha] = reference.prepare(file)
-    return dict(zip(prepared, reference.encode_images(list(prepared.values())) if prepared else (), strict=True))
+def images_left(run: Run, embedded: pa.ChunkedArray) -> tuple[int, pa.Table]:
+    """How many distinct images the run has, and those without a vector: sha256, format, by sha256.
 
-
-def images_left(run: Run, table: str) -> tuple[int, pa.Table]:
-    """How many distinct images the run has, and those without a vector in `table`: sha256, format, by sha256."""
-    with run.database(embedded=run.dataset(table, pa.schema([("sha256", pa.string())]))) as database:
-        database.execute(
-            f"""CREATE VIEW images AS SELECT sha256, any_value(format) AS format
-            FROM photos WHERE status = '{PhotoStatus.OK.value}' GROUP BY sha256"""
-        )
-        ((images,),) = database.execute("SELECT count(*) FROM images").fetchall()
-        left = database.sql(
-            "SELECT * FROM images WHERE sha256 NOT IN (SELECT sha256 FROM embedded) ORDER BY sha256"
+    `embedded` are the sha256 of those that have one. Raises RunError if the table of photos can't be read.
+    """
+    with run.database() as database:
+        had = database.sql(
+            f"SELECT sha256, format FROM photos WHERE status = '{PhotoStatus.OK.value}'"
         ).to_arrow_table()
-    return images, left
+    place = places(had.column("sha256"), embedded)
+    left = had.filter(pa.array(place < 0))
+    left = left.group_by("sha256").aggregate([("format", "min")]).sort_by("sha256")
+    images = int(np.count_nonzero(np.bincount(place[place >= 0]))) + len(left)
+    return images, left.rename_columns(["sha256", "format"])
 
 
 def _rows(images: pa.Table) -> Iterator[tuple[str, str]]:

@@ -30,17 +30,18 @@ from typing import Any
 from hashtag_photos.errors import StorageError
 from hashtag_photos.http import Fetched, Fetcher, FetchError, Limits, Local, Request, fetcher
 from hashtag_photos.images import ImageError, inspect
+from hashtag_photos.imagestore import FILES, SHARD_BYTES, SHARDS, ImageStore, Layout, Place
 from hashtag_photos.manners import LaterError, Manners
-from hashtag_photos.records import PhotoStatus, image_path
+from hashtag_photos.records import PhotoStatus
 from hashtag_photos.storage import Storage
 
 _OPEN_HOSTS = 256  # hosts that are being visited at a time
 _MOST_HOSTS = 2048  # and those that are waited for
 _LOOK_AGAIN_SECONDS = 0.25
 _READ_ROWS = 64
-_UNSETTLED = 384  # images that may wait to be made durable, or to be looked at
-_SETTLED_AT_ONCE = 128
-_SETTLE_SECONDS = 0.5
+_SETTLED_AT_ONCE = {FILES: 128, SHARDS: 4_096}  # images that are made durable together
+_UNSETTLED = {FILES: 384, SHARDS: 6_144}  # that may wait for it, or to be looked at
+_UNSETTLED_BYTES = 2 * SHARD_BYTES
 _STATUS_SECONDS = 0.25
 _LEAVE_SECONDS = 5.0
 _CELL = struct.Struct("<q")
@@ -58,6 +59,7 @@ class Job:
 
     worklist: str
     run: str
+    layout: Layout
     incoming: str
     suspects: str
     share: int = 0
@@ -81,8 +83,9 @@ def job_from_json(line: str) -> Job:
     """The job that a line states."""
     facts = json.loads(line)
     local = Local(files=tuple(map(Path, facts["local"]["files"])), routes=facts["local"]["routes"])
+    layout = Layout(**facts["layout"])
     limits = Limits(**{**facts["limits"], "ports": tuple(facts["limits"]["ports"])})
-    return Job(**{**facts, "local": local, "limits": limits, "manners": Manners(**facts["manners"])})
+    return Job(**{**facts, "layout": layout, "local": local, "limits": limits, "manners": Manners(**facts["manners"])})
 
 
 async def work(job: Job, storage: Storage, emit: Emit) -> None:
@@ -100,7 +103,8 @@ async def work(job: Job, storage: Storage, emit: Emit) -> None:
         ThreadPoolExecutor(1) as settling,
         _suspects(job) as decoding,
     ):
-        keeper = _Keeper(storage, settling, emit)
+        memory = Path(job.incoming) / f"kept-{job.share}.sqlite"
+        keeper = _Keeper(ImageStore(storage, job.layout, memory=memory), settling, emit)
         async with fetcher(
             Path(job.incoming),
             job.local,
@@ -194,13 +198,13 @@ class _Hand:
                 what = {"status": error.status, "reason": error.reason, "http_status": error.http_status}
                 self.emit({"address": number, **_now(), **what})
                 continue
-            await self.keeper.room()
+            await self.keeper.room(fetched.size)
             if self.job.verify:
                 look = asyncio.get_running_loop().run_in_executor
                 seen = await look(self.verifiers, _look, self.job, fetched, number, self.decoding)
             else:
                 seen = _look(self.job, fetched, number, self.decoding)
-            self.keeper.keep(number, *seen)
+            self.keeper.keep(number, fetched.size, *seen)
 
 
 async def _report(fetch: Fetcher, emit: Emit) -> None:
@@ -222,15 +226,15 @@ def _addresses(worklist: sqlite3.Connection, host: int) -> Iterator[tuple[int, s
 
 def _look(
     job: Job, fetched: Fetched, number: int, decoding: _Suspects
-) -> tuple[dict[str, Any], tuple[Path, str] | None]:
-    """What fetched bytes are, and, if they are an image that is wanted, the file and where it is to stand."""
+) -> tuple[dict[str, Any], tuple[Path, str, str] | None]:
+    """What fetched bytes are, and, if they are an image that is wanted, its file, sha256 and format."""
     outcome: dict[str, Any] = {name: getattr(fetched, name) for name in ("sha256", "size", "http_status", "final_url")}
     outcome |= _now()
     try:
         if fetched.sha256 in job.placeholders:
             raise ImageError(PhotoStatus.PLACEHOLDER, job.placeholders[fetched.sha256])
         if not job.verify:
-            return {**outcome, "status": PhotoStatus.OK}, (fetched.path, image_path(fetched.sha256, "BYTES"))
+            return {**outcome, "status": PhotoStatus.OK}, (fetched.path, fetched.sha256, "BYTES")
         with fetched.path.open("rb") as file, decoding.on(number):
             image = inspect(file)
     except ImageError as error:
@@ -240,7 +244,7 @@ def _look(
         fetched.path.unlink()
         return {**outcome, "status": PhotoStatus.UNSUPPORTED, "reason": "not enough memory here to decode it"}, None
     facts = {**asdict(image), "thumbnail": base64.b64encode(image.thumbnail).decode()}
-    return {**outcome, "status": PhotoStatus.OK, **facts}, (fetched.path, image_path(fetched.sha256, image.format))
+    return {**outcome, "status": PhotoStatus.OK, **facts}, (fetched.path, fetched.sha256, image.format)
 
 
 def _now() -> dict[str, str]:
@@ -251,65 +255,84 @@ def _status(fetch: Fetcher) -> dict[str, Any]:
     return {"bytes": fetch.received, "waiting": list(fetch.waiting())}
 
 
+#: a file with its sha256 and format, and what is told once it is durable
+_Image = tuple[tuple[Path, str, str], dict[str, Any]]
+
+
 class _Keeper:
     """Images on their way into the run folder, many at a time: one wait for the disk is enough for all.
 
     An outcome is told only once its image is durable.
     """
 
-    def __init__(self, storage: Storage, thread: ThreadPoolExecutor, emit: Emit) -> None:
-        self._storage = storage
+    def __init__(self, images: ImageStore, thread: ThreadPoolExecutor, emit: Emit) -> None:
+        self._images = images
         self._thread = thread
         self._emit = emit
-        self._files: list[tuple[Path, str]] = []
-        self._outcomes: list[dict[str, Any]] = []
-        self._settling: list[dict[str, Any]] = []
-        self._adopted: Future[None] | None = None
-        self._room = asyncio.Semaphore(_UNSETTLED)
+        self._waiting: list[_Image] = []
+        self._waiting_bytes = 0
+        self._settling: list[_Image] = []
+        self._adopted: Future[list[Place | None]] | None = None
+        self._unsettled = self._unsettled_bytes = 0
+        self._freed = asyncio.Event()
         self._enough = asyncio.Event()
         self._finished = asyncio.Event()
 
-    async def room(self) -> None:
-        """Wait until there is room for one more."""
-        await self._room.acquire()
+    async def room(self, size: int) -> None:
+        """Wait until there is room for one more image, of so many bytes."""
+        most = _UNSETTLED[self._images.layout.store]
+        while self._unsettled >= most or self._unsettled_bytes >= _UNSETTLED_BYTES:
+            self._freed.clear()
+            await self._freed.wait()
+        self._unsettled += 1
+        self._unsettled_bytes += size
 
-    def keep(self, number: int, outcome: dict[str, Any], file: tuple[Path, str] | None) -> None:
+    def keep(self, number: int, size: int, outcome: dict[str, Any], file: tuple[Path, str, str] | None) -> None:
         """Have an outcome told, once its file, if it has one, is durable."""
+        outcome = {"address": number, **outcome}
         if file is None:
-            self._room.release()
-            self._emit({"address": number, **outcome})
-        else:
-            self._files.append(file)
-            self._outcomes.append({"address": number, **outcome})
-            if len(self._files) >= _SETTLED_AT_ONCE:
-                self._enough.set()
+            self._leaves(size)
+            self._emit(outcome)
+            return
+        self._waiting.append((file, outcome))
+        self._waiting_bytes += size
+        if len(self._waiting) >= _SETTLED_AT_ONCE[self._images.layout.store] or self._waiting_bytes >= SHARD_BYTES:
+            self._enough.set()
 
     async def run(self) -> None:
         """Make durable what comes, until `finish`."""
-        while self._files or not self._finished.is_set():
+        while self._waiting or not self._finished.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._enough.wait(), _SETTLE_SECONDS)
+                await asyncio.wait_for(self._enough.wait(), self._images.layout.settle_seconds)
             self._enough.clear()
             await self._settle()
 
     async def _settle(self) -> None:
-        files, self._files = self._files, []
-        self._settling, self._outcomes = self._outcomes, []
-        if files:
-            self._adopted = self._thread.submit(self._storage.adopt, files)
+        self._settling, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if self._settling:
+            self._adopted = self._thread.submit(self._images.adopt, [file for file, _ in self._settling])
             await asyncio.wrap_future(self._adopted)
-        for outcome in self._settling:
-            self._room.release()
-            self._emit(outcome)
+            self._tell(self._settling, self._adopted.result())
         self._settling = []
+
+    def _tell(self, images: list[_Image], places: list[Place | None]) -> None:
+        for (_, outcome), place in zip(images, places, strict=True):
+            self._leaves(outcome["size"])
+            self._emit({**outcome, "place": place} if place else outcome)
+
+    def _leaves(self, size: int) -> None:
+        self._unsettled -= 1
+        self._unsettled_bytes -= size
+        self._freed.set()
 
     def leave(self) -> None:
         """Make durable what is there, and tell it, at once: everything else was cancelled."""
-        self._thread.submit(self._storage.adopt, self._files).result()  # behind the one that may be under way
+        files = [file for file, _ in self._waiting]
+        places = self._thread.submit(self._images.adopt, files).result()  # behind the one that may be under way
         adopted = self._adopted
-        durable = adopted is not None and not adopted.cancelled() and adopted.exception() is None
-        for outcome in (*(self._settling if durable else ()), *self._outcomes):
-            self._emit(outcome)
+        if self._settling and adopted is not None and not adopted.cancelled() and adopted.exception() is None:
+            self._tell(self._settling, adopted.result())
+        self._tell(self._waiting, places)
 
     def finish(self) -> None:
         """Nothing more comes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,16 @@ from hashtag_photos.duplicates import RULE, near_duplicates, rounded
 from hashtag_photos.images import THUMBNAIL_SIDE, WINDOWS
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
-from hashtag_photos.stages import Progress, cores, silent
+from hashtag_photos.stages import Progress, silent
+from hashtag_photos.stages.engine import LOCAL, Engine
+from hashtag_photos.stages.joined import places
 from hashtag_photos.tables import GROUPS, PHOTOS, vectors_of
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as pads
 
 _BATCH_ROWS = 8_192
 _WORDS = 4  # of 64 bits, in the hash of a window
-_MOST_THREADS = 8  # each has a few hundred megabytes of a million images in hand
 
 
 def groups_path(model_key: str) -> str:
@@ -32,17 +37,18 @@ def groups_path(model_key: str) -> str:
     return f"duplicates/{model_key}.parquet"
 
 
-def group(run: Run, model_key: str, *, progress: Progress = silent) -> int:
+def group(run: Run, model_key: str, *, engine: Engine = LOCAL, progress: Progress = silent) -> int:
     """Write which picture each image is that has a vector of a model (GROUPS, by sha256); how many pictures there are.
 
     Does nothing if the table holds just these images, by the same rule. run.json then says of `duplicates` how many
     images and pictures there are, how many images could not be compared, and the number of the rule.
     """
-    images = _images(run, model_key)
+    embedded = run.dataset(f"embeddings/{model_key}", pa.schema([("sha256", pa.string())]))
     used = run.used("duplicates", model_key) or {}
-    if used.get("rule") == RULE and _holds(run, model_key, images):
+    if used.get("rule") == RULE and _holds(run, model_key, embedded):
         return int(used["pictures"])
-    first, compared = _grouped(run, model_key, images, progress)
+    images = _images(run, embedded)
+    first, compared = _grouped(run, model_key, images, engine, progress)
     rows = pa.table([images, images.take(pa.array(first))], schema=GROUPS)
     run.write_table(groups_path(model_key), rows.sort_by("sha256"))
     pictures = len(np.unique(first))
@@ -57,9 +63,8 @@ def not_compared(run: Run, model_key: str) -> int:
     return int(used.get("images_not_compared", 0))
 
 
-def _images(run: Run, model_key: str) -> pa.Array:
+def _images(run: Run, embedded: pads.Dataset) -> pa.Array:
     """The sha256 of each image that counts and has a vector, those with most pixels first, then by sha256."""
-    embedded = run.dataset(f"embeddings/{model_key}", pa.schema([("sha256", pa.string())]))
     with run.database(embedded=embedded) as database:
         ranked = database.sql(
             f"""SELECT sha256 FROM photos
@@ -69,15 +74,25 @@ def _images(run: Run, model_key: str) -> pa.Array:
     return ranked.column("sha256").combine_chunks()
 
 
-def _holds(run: Run, model_key: str, images: pa.Array) -> bool:
-    """Whether the table holds just these images."""
-    rows = run.read_table(groups_path(model_key))
-    if rows is None or len(rows) != len(images):
+def _holds(run: Run, model_key: str, embedded: pads.Dataset) -> bool:
+    """Whether the table holds just the images that count and have a vector."""
+    rows = run.read_table(groups_path(model_key), "sha256")
+    if rows is None:
         return False
-    return not len(rows) or bool(pc.all(pc.is_in(rows.column("sha256"), value_set=images)).as_py())
+    with run.database() as database:
+        shown = database.sql(f"SELECT sha256 FROM photos WHERE status = '{PhotoStatus.OK.value}'").to_arrow_table()
+    with run.readable("embeddings"):
+        vectors = embedded.to_table(columns=["sha256"]).column(0)
+    place = places(shown.column(0), rows.column(0))
+    counted = np.bincount(place[place >= 0], minlength=len(rows))
+    others = shown.column(0).filter(pa.array(place < 0))
+    same = vectors.equals(rows.column(0)) or pc.all(pc.is_in(rows.column(0), value_set=vectors)).as_py()
+    return same is not False and bool(counted.all()) and not pc.any(pc.is_in(others, value_set=vectors)).as_py()
 
 
-def _grouped(run: Run, model_key: str, images: pa.Array, progress: Progress) -> tuple[npt.NDArray[np.int64], int]:
+def _grouped(
+    run: Run, model_key: str, images: pa.Array, engine: Engine, progress: Progress
+) -> tuple[npt.NDArray[np.int64], int]:
     """Per image the place of its picture's representative, and how many images could be compared."""
     hashes = np.zeros((len(images), len(WINDOWS), _WORDS), dtype=np.uint64)
     hashed = np.zeros(len(images), dtype=bool)
@@ -108,13 +123,12 @@ def _grouped(run: Run, model_key: str, images: pa.Array, progress: Progress) -> 
     if len(known):
         if len(known) < len(images):
             hashes, shades, thumbnails = hashes[known], shades[known], thumbnails[known]
-        threads = min(cores(), _MOST_THREADS)
         found = near_duplicates(
             hashes,
             shades,
             thumbnails,
             vectors,
-            threads=threads,
+            each=engine.each,
             progress=lambda done, total: progress("group", done, total),
         )
         first[known] = known[found]

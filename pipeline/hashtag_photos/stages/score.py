@@ -8,27 +8,27 @@ the classes. They are scores of a model, not chances of being right.
 How far an answer hangs on the wording is a table of its own: the shares of all labels under each template alone, and
 with each prompt left out.
 
-Inside, arrays are (classes, images): few and long rows are what numpy is fast with.
+Inside, arrays are (classes, images): few and long rows are what numpy is fast with. Images are computed in blocks of
+one size, which the last of them are filled up to: what libraries do with a row can depend on how many there are, and so
+the scores of an image don't depend on which others it is computed with.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from hashtag_photos.labels import UNSURE, LabelSet
 from hashtag_photos.run import Run
-from hashtag_photos.stages import Progress, cores, silent
+from hashtag_photos.stages import Progress, silent
+from hashtag_photos.stages.engine import LOCAL, Engine
 from hashtag_photos.tables import ROBUSTNESS, scores_schema, vectors_of
 
 ALL, TEMPLATE, WITHOUT_PROMPT = "all", "template", "without_prompt"  # the kinds of rows in a robustness table
@@ -36,13 +36,11 @@ ALL, TEMPLATE, WITHOUT_PROMPT = "all", "template", "without_prompt"  # the kinds
 ROBUSTNESS_IMAGES = 200_000  # the draw moves a share by 0.2 percentage points at most (95 %)
 _ROBUSTNESS_ANSWERS = 1_000_000_000  # images x variants x labels: of thousands of prompts fewer images are asked
 _BATCH_ROWS = 8_192  # read at once
-_BLOCK_ROWS = 2_048  # computed at once: as float32 they stay in a core's cache
+_BLOCK_ROWS = 1_024  # computed at once: as float32 they stay in a core's cache
 _BLOCK_LOGITS = 4_000_000  # also with a label set of thousands of prompts
-_MOST_THREADS = 8  # more would wait for the one that reads
 
 Floats = npt.NDArray[np.float32]
 Vectors = npt.NDArray[np.float16]
-Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +84,8 @@ def prompt_vectors(texts: Floats, labels: LabelSet, logit_scale: float) -> Promp
 
 def probabilities(vectors: npt.NDArray[np.floating], prompts: PromptVectors, labels: LabelSet) -> Floats:
     """Class probabilities, (n, classes), of unit vectors, (n, dimension)."""
-    logits = _logits(vectors.astype(np.float32), prompts.vectors, prompts.logit_scale)
-    return _softmax(_class_logits(logits, labels)).T
+    probability, _, _ = _scored(_Question(prompts=prompts, labels=labels), vectors)
+    return probability.T
 
 
 def decide(probability: Floats, labels: LabelSet) -> tuple[list[str], Floats]:
@@ -97,21 +95,28 @@ def decide(probability: Floats, labels: LabelSet) -> tuple[list[str], Floats]:
     return [names[answer] for answer in answers.tolist()], margins
 
 
-def score(run: Run, table: str, prompts: PromptVectors, labels: LabelSet, *, progress: Progress = silent) -> pa.Table:
+def score(
+    run: Run,
+    table: str,
+    prompts: PromptVectors,
+    labels: LabelSet,
+    *,
+    engine: Engine = LOCAL,
+    progress: Progress = silent,
+) -> pa.Table:
     """The scores of all images that have a vector in `table` (embeddings/<model>), by sha256, each once."""
     shas = _shas(run, table)
     probability = np.empty((len(labels.classes), len(shas)), dtype=np.float32)
     answers, margins = np.empty(len(shas), dtype=np.int32), np.empty(len(shas), dtype=np.float32)
-
-    def work(start: int, vectors: Vectors) -> None:
-        for block, values in _blocks(start, vectors, prompts):
-            logits = _logits(values, prompts.vectors, prompts.logit_scale)
-            probability[:, block] = _softmax(_class_logits(logits, labels))
-            answers[block], margins[block] = _decided(probability[:, block], labels)
-
+    question = _Question(prompts=prompts, labels=labels)
     with ThreadPoolExecutor(1) as beside:
         in_order = beside.submit(_images, shas)
-        _each_batch(run, table, work, stage="score", rows=len(shas), progress=progress)
+        start = 0
+        progress("score", 0, len(shas))
+        for found in engine.each(_scored, question, (vectors for _, vectors in _batches(run, table))):
+            rows = slice(start, start + found[0].shape[1])
+            probability[:, rows], answers[rows], margins[rows] = found
+            progress("score", start := rows.stop, len(shas))
         images, row = in_order.result()
     names = pa.DictionaryArray.from_arrays(answers[row], (*labels.class_names, UNSURE)).cast(pa.string())
     columns = [images, names, margins[row], *(of_class[row] for of_class in probability)]
@@ -119,7 +124,13 @@ def score(run: Run, table: str, prompts: PromptVectors, labels: LabelSet, *, pro
 
 
 def robustness(
-    run: Run, table: str, prompts: PromptVectors, labels: LabelSet, *, progress: Progress = silent
+    run: Run,
+    table: str,
+    prompts: PromptVectors,
+    labels: LabelSet,
+    *,
+    engine: Engine = LOCAL,
+    progress: Progress = silent,
 ) -> pa.Table:
     """How many images get which label in all, under each template alone, and with each prompt left out: ROBUSTNESS.
 
@@ -132,18 +143,20 @@ def robustness(
     at_most = min(ROBUSTNESS_IMAGES, max(1, _ROBUSTNESS_ANSWERS // (len(variants) * answers)))
     chosen = np.sort(row[:at_most])
 
-    def work(start: int, vectors: Vectors) -> npt.NDArray[np.int64]:
-        first, last = np.searchsorted(chosen, (start, start + len(vectors)))
-        counts = np.zeros((len(variants), answers), dtype=np.int64)
-        for _, values in _blocks(0, vectors[chosen[first:last] - start], prompts):
-            for number, logits in enumerate(_class_logits_of_variants(values, prompts, labels)):
-                labelled, _ = _decided(_softmax(logits), labels)
-                counts[number] += np.bincount(labelled, minlength=answers)
-        return counts
+    def asked() -> Iterator[Vectors]:
+        """The vectors of the images that are asked, a batch of the table at a time."""
+        for start, vectors in _batches(run, table):
+            first, last = np.searchsorted(chosen, (start, start + len(vectors)))
+            if first < last:
+                yield vectors[chosen[first:last] - start]
+            if last == len(chosen):
+                return
 
-    until = int(chosen[-1]) + 1 if len(chosen) else 0
-    found = _each_batch(run, table, work, stage="robustness", rows=until, progress=progress)
-    counts = sum(found, np.zeros((len(variants), answers), dtype=np.int64))
+    counts = np.zeros((len(variants), answers), dtype=np.int64)
+    progress("robustness", 0, len(chosen))
+    for found in engine.each(_counted, _Question(prompts=prompts, labels=labels), asked()):
+        counts += found
+        progress("robustness", int(counts[0].sum()), len(chosen))
     names = (*labels.class_names, UNSURE)
     rows = [
         {"kind": kind, "variant": variant, "label": name, "images": int(images), "images_total": len(chosen)}
@@ -156,6 +169,39 @@ def robustness(
 def robustness_path(model_key: str, label_key: str) -> str:
     """Where the robustness table of a model and a label set stands in a run, beside the scores."""
     return f"scores/{model_key}/{label_key}-robustness.parquet"
+
+
+# What is worked on a batch at a time, wherever that is
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """What images are asked."""
+
+    prompts: PromptVectors
+    labels: LabelSet
+
+
+def _scored(question: _Question, vectors: npt.NDArray[np.floating]) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
+    """Of unit vectors, (n, dimension): probabilities, (classes, n), which class each image gets, and its margin."""
+    prompts, labels = question.prompts, question.labels
+    probability = np.empty((len(labels.classes), len(vectors)), dtype=np.float32)
+    for rows, values in _blocks(vectors, prompts):
+        found = _softmax(_class_logits(_logits(values, prompts.vectors, prompts.logit_scale), labels))
+        probability[:, rows] = found[:, : rows.stop - rows.start]
+    return probability, *_decided(probability, labels)
+
+
+def _counted(question: _Question, vectors: Vectors) -> npt.NDArray[np.int64]:
+    """How many images get which label in each variant: (variants, labels)."""
+    prompts, labels = question.prompts, question.labels
+    answers = len(labels.classes) + 1
+    counts = np.zeros((len(_variants(labels)), answers), dtype=np.int64)
+    for rows, values in _blocks(vectors, prompts):
+        for number, logits in enumerate(_class_logits_of_variants(values, prompts, labels)):
+            labelled, _ = _decided(_softmax(logits)[:, : rows.stop - rows.start], labels)
+            counts[number] += np.bincount(labelled, minlength=answers)
+    return counts
 
 
 # The sums
@@ -251,47 +297,19 @@ def _images(shas: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     return images.filter(pa.array(first)), row[first]
 
 
-def _blocks(start: int, vectors: Vectors, prompts: PromptVectors) -> Iterator[tuple[slice, Floats]]:
-    """Vectors as float32, a few at a time, with the rows that they are, counted from `start`."""
-    rows = min(_BLOCK_ROWS, max(1, _BLOCK_LOGITS // (prompts.texts.shape[0] * prompts.texts.shape[1])))
-    for first in range(0, len(vectors), rows):
-        block = vectors[first : first + rows]
-        yield slice(start + first, start + first + len(block)), block.astype(np.float32)
+def _blocks(vectors: npt.NDArray[np.floating], prompts: PromptVectors) -> Iterator[tuple[slice, Floats]]:
+    """Vectors as float32, in blocks of one size, with the rows that they are; the last is filled up with zeros."""
+    size = min(_BLOCK_ROWS, max(1, _BLOCK_LOGITS // (prompts.texts.shape[0] * prompts.texts.shape[1])))
+    for first in range(0, len(vectors), size):
+        rows = vectors[first : first + size]
+        block = np.empty((size, vectors.shape[1]), dtype=np.float32)
+        block[: len(rows)], block[len(rows) :] = rows, 0
+        yield slice(first, first + len(rows)), block
 
 
-def _each_batch(
-    run: Run, table: str, work: Callable[[int, Vectors], Outcome], *, stage: str, rows: int, progress: Progress
-) -> list[Outcome]:
-    """The outcomes of `work` on the vectors of a table, given with the number of their first row: a batch at a time.
-
-    It is done in a thread per core, in any order, while this one reads, up to the batch that holds the last of `rows`;
-    few batches are in memory at once.
-    """
-    threads = min(cores(), _MOST_THREADS)
-    outcomes: list[Outcome] = []
-    waiting: deque[tuple[int, Future[Outcome]]] = deque()
-
-    def finish_one() -> None:
-        done, future = waiting.popleft()
-        outcomes.append(future.result())
-        progress(stage, min(done, rows), rows)
-
-    progress(stage, 0, rows)
-    # BLAS would have threads of its own for each of ours, which wait for one another on cores that are taken
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        try:
-            start = 0
-            for batch in run.batches(table, "vector", rows=_BATCH_ROWS):
-                if start >= rows:
-                    break
-                future = pool.submit(work, start, vectors_of(batch.column(0)))
-                start += len(batch)
-                waiting.append((start, future))
-                if len(waiting) > 2 * threads:
-                    finish_one()
-            while waiting:
-                finish_one()
-        finally:
-            for _, future in waiting:
-                future.cancel()
-    return outcomes
+def _batches(run: Run, table: str) -> Iterator[tuple[int, Vectors]]:
+    """The vectors of a table, with the number of their first row."""
+    start = 0
+    for batch in run.batches(table, "vector", rows=_BATCH_ROWS):
+        yield start, vectors_of(batch.column(0))
+        start += len(batch)

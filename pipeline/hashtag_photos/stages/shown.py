@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hashtag_photos.errors import RunError
 from hashtag_photos.labels import UNSURE, LabelSet, label_set_from_facts
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
-from hashtag_photos.stages.units import PICTURES, Units, count_units
+from hashtag_photos.stages.joined import Joined, Places, join, places
+from hashtag_photos.stages.units import IMAGES, PICTURES, Units, units_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,23 +30,25 @@ NO_CODE = "(no language code)"
 _TAG = "^([a-z]{2,3})([-_][a-z0-9]{1,8})*$"
 
 _TABLES = f"""
+    CREATE TABLE tags AS SELECT said,
+        CASE WHEN coalesce(trim(said), '') = '' THEN '{NOT_STATED}'
+            ELSE coalesce(nullif(regexp_extract(lower(trim(said)), '{_TAG}', 1), ''), '{NO_CODE}')
+        END AS tag
+    FROM (SELECT DISTINCT language AS said FROM posts);
+    CREATE TYPE source AS ENUM (SELECT DISTINCT source FROM posts ORDER BY source);
+    CREATE TYPE tag AS ENUM (SELECT DISTINCT tag FROM tags ORDER BY tag);
     CREATE TABLE post AS
-    SELECT row_number() OVER ()::INTEGER AS post, source, id, created_at, repost_of IS NOT NULL AS repost,
-        CASE WHEN coalesce(trim(language), '') = '' THEN '{NOT_STATED}'
-            ELSE coalesce(nullif(regexp_extract(lower(trim(language)), '{_TAG}', 1), ''), '{NO_CODE}')
-        END AS language, len(attachments)::INTEGER AS attachments,
+    SELECT post, source::source AS source, created_at, repost_of IS NOT NULL AS repost, tag::tag AS language,
+        attachments,
         CASE WHEN repost_of IS NULL AND coalesce(likes, reposts, replies) IS NOT NULL THEN
             greatest(coalesce(likes, 0), 0)::HUGEINT
                 + greatest(coalesce(reposts, 0), 0) + greatest(coalesce(replies, 0), 0)
         END AS engagement
-    FROM posts;
-    CREATE TABLE had AS
-    SELECT post, image, picture, label::label AS label
-    FROM photos JOIN post ON post.source = photos.source AND post.id = post_id LEFT JOIN placed USING (sha256)
-    WHERE status = 'ok';
-    ALTER TABLE post DROP id;
-    CREATE TABLE images AS SELECT * REPLACE (label::label AS label) FROM placed SEMI JOIN had USING (image);
+    FROM posts LEFT JOIN tags ON said IS NOT DISTINCT FROM language;
+    CREATE TABLE had AS SELECT * REPLACE (label::label AS label) FROM photos_had;
+    CREATE TABLE images AS SELECT * REPLACE (label::label AS label) FROM images_shown;
     CREATE VIEW shown AS SELECT * FROM had WHERE image IS NOT NULL;
+    CREATE TABLE showing AS SELECT post, label, count(*) AS photos FROM shown GROUP BY post, label;
 """
 
 
@@ -55,6 +57,8 @@ class Scored:
     """What a model says of a run's images by a label set, in `scores`, and the units that these count in.
 
     `label_of`, (images,), is the label of each of `units.images`, by its place in `names`: the classes, then unsure.
+    `score`, (images,), is the row of each in `scores`. `image`, (photos,), is the place in `units.images` of each photo
+    of `joined.had`, -1 where it has no scores, as `unscored` images have none.
     """
 
     model_key: str
@@ -63,6 +67,10 @@ class Scored:
     scores: pa.Table
     units: Units
     label_of: npt.NDArray[np.int64]
+    score: Places
+    joined: Joined
+    image: Places
+    unscored: int
 
     @property
     def stands(self) -> npt.NDArray[np.bool_]:
@@ -92,37 +100,69 @@ def scored(run: Run, model_key: str | None = None, labels_key: str | None = None
         )
     labels = label_set_from_facts(dict(facts))
     names = (*labels.class_names, UNSURE)
-    units = count_units(run, model_key, labels_key)
-    said = scores.column("label").take(pc.index_in(units.images, value_set=scores.column("sha256")))
-    label_of = np.asarray(pc.index_in(said, value_set=pa.array(names)).to_numpy(), np.int64)
-    return Scored(model_key=model_key, labels=labels, names=names, scores=scores, units=units, label_of=label_of)
+    joined = join(run)
+    counted = units_of(joined, scores.column("sha256"), model_key)
+    said = places(scores.column("label"), pa.array(names))
+    return Scored(
+        model_key=model_key,
+        labels=labels,
+        names=names,
+        scores=scores,
+        units=counted.units,
+        label_of=said[counted.score].astype(np.int64),
+        score=counted.score,
+        joined=joined,
+        image=counted.image,
+        unscored=counted.unscored,
+    )
 
 
 @contextmanager
-def shown(run: Run, found: Scored) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The database of a run that also has `scores`, and these tables, whose numbers mean nothing outside of it:
+def shown(found: Scored) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory DuckDB that has these tables, whose numbers mean nothing outside of it:
 
     - `post`: all posts: their number `post`, source, created_at, repost, language (the first part of its tag: "en" of
       "en-GB"; NOT_STATED, or NO_CODE if it isn't one), how many `attachments`, and `engagement`, null for reposts and
       for those that state none
-    - `shown`: photos that count: post, image, picture (these two are places in the units) and label, an ENUM
+    - `shown`: photos that count: post, image, picture (these two are places in the units), label, an ENUM, and by how
+      many photos that count the post is `divided`
     - `had`: the same and those that were not classified, whose image is null
-    - `images`: the images among `shown`: image, sha256, picture, label, and whether it stands for its picture; `placed`
-      has those that no longer count as well
+    - `showing`: which post shows which label, in how many `photos`
+    - `images`: the images among `shown`: image, picture, label, and whether it stands for its picture
+
+    Raises RunError if tables can't be read.
     """
-    units = found.units
+    import duckdb
+
+    units, joined = found.units, found.joined
+    posts = joined.of_posts("source", "created_at", "repost_of", "language", "likes", "reposts", "replies")
+    posts = posts.append_column("attachments", pa.array(np.diff(joined.first).astype(np.int32)))
     labels = pa.DictionaryArray.from_arrays(pa.array(found.label_of.astype(np.int8)), list(found.names))
     placed = pa.table(
         {
-            "sha256": units.images,
             "image": np.arange(len(units.images), dtype=np.int32),
             "picture": units.picture_of.astype(np.int32),
             "label": labels,
-            "stands": found.stands,
         }
     )
-    with run.database(scores=found.scores, placed=placed) as database:
+    counting = pa.array(np.flatnonzero(units.image_weights[IMAGES]))
+    image = pa.array(found.image, mask=found.image < 0)
+    post = joined.post[joined.had]
+    divided = np.bincount(post[found.image >= 0], minlength=len(posts))[post].astype(np.int32)
+    tables = {
+        "posts": posts.append_column("post", pa.array(np.arange(len(posts), dtype=np.int32))),
+        "photos_had": placed.take(image)
+        .append_column("post", pa.array(post))
+        .append_column("divided", pa.array(divided)),
+        "images_shown": placed.append_column("stands", pa.array(found.stands)).take(counting),
+    }
+    with duckdb.connect() as database:
+        database.execute("SET TimeZone = 'UTC'")
+        for name, rows in tables.items():
+            database.register(name, rows)
         listed = ", ".join("'" + name.replace("'", "''") + "'" for name in found.names)
         database.execute(f"CREATE TYPE label AS ENUM ({listed})")
         database.execute(_TABLES)
+        for name in tables:
+            database.unregister(name)
         yield database

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pacsv
@@ -29,12 +30,13 @@ from hashtag_photos.stages.caveats import (
 )
 from hashtag_photos.stages.correct import Evidence, Numbers, predicted
 from hashtag_photos.stages.coverage import NOT_ASKED, cover
+from hashtag_photos.stages.engine import LOCAL
 from hashtag_photos.stages.group import not_compared
 from hashtag_photos.stages.numbers import Number, corrected_numbers, raw_shares, share_bounds
 from hashtag_photos.stages.reviewed import Agreement, Review, agreement, review
 from hashtag_photos.stages.shown import Scored, scored, shown
 from hashtag_photos.stages.tally import FILES, ClassTally, Engagement, EngagementOf, GroupTally, PartTally, Tally
-from hashtag_photos.stages.timeline import common_axis, over_time
+from hashtag_photos.stages.timeline import axis_of, over_time
 from hashtag_photos.stages.units import ENGAGEMENT, IMAGES, UNITS, Units
 from hashtag_photos.tables import probability_column
 
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
     import duckdb
 
 _MOST_GROUPS = 12  # pictures, those in the most posts
-_POSTS, _ROWS = 200_000, 50_000  # of photos.csv at a time
+_ROWS = 20_000  # of photos.csv at a time
+_OF_FILES = ("size", "format", "width", "height", "animated")
+_BEGINS_FORMULAS = pa.array(["=", "+", "-", "@", "\t", "\r"])
 
 
 def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None = None) -> Tally:
@@ -56,7 +60,7 @@ def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None 
     own below `report/`. Files that already hold just this are left alone. Raises RunError if nothing was classified.
     """
     found = scored(run, model_key, labels_key)
-    with shown(run, found) as database:
+    with shown(found) as database:
         tally = _tally(run, database, found)
     folder = report_folder(run, tally.model_key, tally.labels_key)
     with run.writing():
@@ -67,7 +71,7 @@ def summarize(run: Run, *, model_key: str | None = None, labels_key: str | None 
         run.storage.update(f"{folder}/coverage.csv", tally.coverage.to_csv().encode())
         if tally.robustness is not None:
             run.storage.update(f"{folder}/robustness.csv", tally.robustness_csv().encode())
-        run.storage.update(f"{folder}/photos.csv", lambda file: _write_photos(run, found, file))
+        run.storage.update(f"{folder}/photos.csv", lambda file: _write_photos(found, file))
     return tally
 
 
@@ -79,15 +83,15 @@ def report_folder(run: Run, model_key: str, labels_key: str) -> str:
 
 def _tally(run: Run, database: duckdb.DuckDBPyConnection, found: Scored) -> Tally:
     labels, units, model_key = found.labels, found.units, found.model_key
-    ((images, photos, posts),) = database.execute(
-        "SELECT (SELECT count(*) FROM images), count(*), count(DISTINCT post) FROM shown"
+    ((images, photos),) = database.execute(
+        "SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM shown)"
     ).fetchall()
     images_of = dict(database.execute("SELECT label, count(*) FROM images GROUP BY label").fetchall())
     counted = {
         label: counts
         for label, *counts in database.execute(
-            """SELECT label, count(DISTINCT post), count(DISTINCT post) FILTER (repost), count(*)
-            FROM shown JOIN post USING (post) GROUP BY label"""
+            """SELECT label, count(*), count(*) FILTER (repost), sum(photos)::BIGINT
+            FROM showing JOIN post USING (post) GROUP BY label"""
         ).fetchall()
     }
     titles = {**{each.name: each.title for each in labels.classes}, UNSURE: "Unsure"}
@@ -121,7 +125,7 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, found: Scored) -> Tall
             )
         )
     used = run.used("models", model_key) or {}
-    coverage = cover(run, database)
+    coverage = cover(run, database, found)
     people = _of_people(run, model_key, labels, units, found.scores, label_of)
     shares = [*raw, *people.numbers]
     return Tally(
@@ -133,7 +137,7 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, found: Scored) -> Tall
         margin=labels.margin,
         pictures=len(units.pictures),
         images=images,
-        posts=posts,
+        posts=units.posts,
         photos=photos,
         classes=tuple(classes),
         numbers=(*shares, *share_bounds(shares, coverage.attachments - photos, titles, coders=people.review.coders)),
@@ -145,11 +149,11 @@ def _tally(run: Run, database: duckdb.DuckDBPyConnection, found: Scored) -> Tall
         sources=_by_part(database, "source", found.names),
         languages=_by_part(database, "language", found.names),
         coverage=coverage,
-        timeline=over_time(database, found, common_axis(run)),
+        timeline=over_time(database, found, axis_of(found.joined)),
         precision=used.get("precision"),
         devices=tuple(used.get("devices", ())),
-        check=precision_check(run, database, model_key, labels),
-        without_text=without_text(run, database, model_key, labels, titles),
+        check=precision_check(run, found),
+        without_text=without_text(run, found, titles),
         robustness=variants,
     )
 
@@ -211,7 +215,7 @@ def _engagement(database: duckdb.DuckDBPyConnection, found: Scored) -> Engagemen
         label: (posts, total, *quartiles)
         for label, posts, total, quartiles in database.execute(
             """SELECT label, count(*), sum(engagement), quantile_cont(engagement::DOUBLE, [0.5, 0.25, 0.75])
-            FROM (SELECT DISTINCT post, label FROM shown) JOIN post USING (post)
+            FROM showing JOIN post USING (post)
             WHERE engagement IS NOT NULL GROUP BY label"""
         ).fetchall()
     }
@@ -231,29 +235,38 @@ def _engagement(database: duckdb.DuckDBPyConnection, found: Scored) -> Engagemen
 
 def _by_part(database: duckdb.DuckDBPyConnection, column: str, labels: Iterable[str]) -> tuple[PartTally, ...]:
     """The classes by source or language of the posts, the one with most posts first."""
-    counts = "count(DISTINCT image), count(DISTINCT post) AS posts, count(*)"
-    totals = database.execute(
-        f"SELECT {column}, {counts} FROM shown JOIN post USING (post) GROUP BY {column} ORDER BY posts DESC, {column}"
-    ).fetchall()
-    counted = {
-        (value, label): each
-        for value, label, *each in database.execute(
-            f"SELECT {column}, label, {counts} FROM shown JOIN post USING (post) GROUP BY {column}, label"
-        ).fetchall()
-    }
-    effective = dict(
+    database.execute(
+        f"""CREATE OR REPLACE TABLE part AS
+        SELECT {column} AS value, image, any_value(label) AS label, any_value(picture) AS picture, count(*) AS photos
+        FROM shown JOIN post USING (post) GROUP BY value, image"""
+    )
+    posts_of = dict(
         database.execute(
-            f"""SELECT {column}, sum(images) ** 2 / sum(images * images) FROM (
-                SELECT {column}, picture, count(DISTINCT image) AS images
-                FROM shown JOIN post USING (post) GROUP BY {column}, picture
-            ) GROUP BY {column}"""
+            f"SELECT {column}, count(*) FROM post SEMI JOIN showing USING (post) GROUP BY {column}"
         ).fetchall()
     )
+    showing = {
+        (value, label): posts
+        for value, label, posts in database.execute(
+            f"SELECT {column}, label, count(*) FROM showing JOIN post USING (post) GROUP BY {column}, label"
+        ).fetchall()
+    }
+    counted = {
+        (value, label): counts
+        for value, label, *counts in database.execute(
+            "SELECT value, label, count(*), sum(photos)::BIGINT FROM part GROUP BY value, label"
+        ).fetchall()
+    }
+    totals = database.execute(
+        """SELECT value, sum(images)::BIGINT, sum(photos)::BIGINT, sum(images) ** 2 / sum(images * images) FROM (
+            SELECT value, picture, count(*) AS images, sum(photos) AS photos FROM part GROUP BY value, picture
+        ) GROUP BY value"""
+    ).fetchall()
     rows = []
-    for value, images_total, posts_total, photos_total in totals:
+    for value, images_total, photos_total, effective in sorted(totals, key=lambda row: (-posts_of[row[0]], row[0])):
         for label in labels:
-            images, posts, photos = counted.get((value, label), (0, 0, 0))
-            low, high = wilson(images / images_total * effective[value], effective[value])
+            images, photos = counted.get((value, label), (0, 0))
+            low, high = wilson(images / images_total * effective, effective)
             rows.append(
                 PartTally(
                     value=value,
@@ -263,8 +276,8 @@ def _by_part(database: duckdb.DuckDBPyConnection, column: str, labels: Iterable[
                     share=images / images_total,
                     low=low,
                     high=high,
-                    posts=posts,
-                    posts_total=posts_total,
+                    posts=showing.get((value, label), 0),
+                    posts_total=posts_of[value],
                     photos=photos,
                     photos_total=photos_total,
                 )
@@ -272,62 +285,92 @@ def _by_part(database: duckdb.DuckDBPyConnection, column: str, labels: Iterable[
     return tuple(rows)
 
 
-def _write_photos(run: Run, found: Scored, file: IO[bytes]) -> None:
+def _write_photos(found: Scored, file: IO[bytes]) -> None:
     """Every attachment, whatever became of it, with its post, its label and its probabilities, as CSV.
 
     Text from outside that a spreadsheet would take for a formula gets an apostrophe in front.
     """
+    table = _attachments(found)
+    for some in LOCAL.each(_as_csv, table, range(0, max(len(table.rows), 1), _ROWS)):
+        file.write(some)
 
-    def text(column: str, name: str) -> str:
-        return f"CASE WHEN regexp_matches({column}, '^[=+@\t\r-]') THEN chr(39) || {column} ELSE {column} END AS {name}"
 
-    # The last attempts are found here, and not in the view `photos`, of which no part can be had without the whole.
-    query = f"""
-        WITH wanted AS (
-            SELECT source, id AS post_id, url AS post_url, created_at, unnest(attachments).url AS url,
-                generate_subscripts(attachments, 1)::INTEGER - 1 AS position
-            FROM posts WHERE hash(id) % $slices = $slice
-        ),
-        fetched AS (
-            SELECT * FROM photos_all WHERE hash(post_id) % $slices = $slice
-            QUALIFY row_number() OVER (PARTITION BY source, post_id, position ORDER BY attempt DESC) = 1
-        )
-        SELECT wanted.source AS by_source, wanted.created_at AS by_time, wanted.post_id AS by_post,
-            {text("source", "source")}, {text("post_id", "post_id")}, position,
-            {text("post_url", "post_url")}, strftime(created_at, '%Y-%m-%dT%H:%M:%SZ') AS created_at,
-            {text("wanted.url", "url")}, coalesce(status, '{NOT_ASKED}') AS status, {text("reason", "reason")},
-            fetched.sha256 AS sha256, size, format, width, height, animated
-        FROM wanted LEFT JOIN fetched USING (source, post_id, position)
-    """
-    # A join and a sort of whole rows take two gigabytes for a million. So they are joined a part of the posts after the
-    # other, sorted by their keys alone, and put in order as they are written.
-    with run.database() as database:
-        ((posts,),) = database.execute("SELECT count(*) FROM posts").fetchall()
-        slices = 1 + posts // _POSTS
-        rows = pa.concat_tables(
-            database.sql(query, params={"slices": slices, "slice": slice}).to_arrow_table() for slice in range(slices)
-        )
-    keys = ("by_source", "by_time", "by_post", "position")
-    order = pc.sort_indices(rows, [(name, "ascending") for name in keys])
-    photo = pc.if_else(pc.equal(rows.column("status"), "ok"), rows.column("sha256"), None)
-    image = pc.index_in(photo, value_set=found.units.images)
-    score = pc.index_in(photo, value_set=found.scores.column("sha256"))
-    rows = rows.drop_columns(list(keys[:3]))
-    picture_of, names = pa.array(found.units.picture_of), pa.array(found.units.pictures, pa.string())
-    chances = [probability_column(name) for name in found.labels.class_names]
-    scores = found.scores.select(["label", "margin", *chances])
+class _Attachments(NamedTuple):
+    """What photos.csv is made of, in memory: rows of it are places of attachments, with the `position` of each."""
 
-    def part(start: int) -> pa.Table:
-        wanted = order[start : start + _ROWS]
-        some, scored = rows.take(wanted), scores.take(score.take(wanted))
-        pictures = names.take(picture_of.take(image.take(wanted).combine_chunks()))
-        some = some.add_column(some.schema.get_field_index("size"), "picture", pictures)
-        for name, column in zip(scored.column_names, scored.columns, strict=True):
-            some = some.append_column(name, column if name == "label" else pc.round(column, 4))
-        return some
+    found: Scored
+    rows: Numbers
+    position: npt.NDArray[np.int32]
+    image: npt.NDArray[np.int32]  # by attachment, in the units, -1 where it has no scores
+    posts: pa.Table
+    photos: pa.Table
+    urls: pa.Array
+    pictures: pa.Array
+    scores: pa.Table
 
-    first = part(0)
-    with pacsv.CSVWriter(file, first.schema, write_options=pacsv.WriteOptions(quoting_style="needed")) as table:
-        table.write_table(first)
-        for start in range(_ROWS, len(order), _ROWS):
-            table.write_table(part(start))
+
+def _attachments(found: Scored) -> _Attachments:
+    """The attachments of a run, by source, time and id of their posts."""
+    joined, units = found.joined, found.units
+    posts = joined.of_posts("source", "id", "url", "created_at").combine_chunks()
+    order = pc.sort_indices(posts, [(name, "ascending") for name in ("source", "created_at", "id")]).to_numpy()
+    counts = np.diff(joined.first)[order]
+    # of each row its attachment: where those of its post begin, and how many of the same post came before
+    position = np.arange(len(joined.post)) - np.repeat(np.cumsum(counts) - counts, counts)
+    image = np.full(len(joined.post), -1, np.int32)
+    image[joined.had] = found.image
+    scores = ("label", "margin", *map(probability_column, found.labels.class_names))
+    return _Attachments(
+        found=found,
+        rows=np.repeat(joined.first[order], counts) + position,
+        position=position.astype(np.int32),
+        image=image,
+        posts=posts,
+        photos=joined.of_photos("status", "reason", "sha256", *_OF_FILES).combine_chunks(),
+        urls=joined.urls().combine_chunks(),
+        pictures=units.images.filter(pa.array(found.stands)),
+        scores=found.scores.select(scores).combine_chunks(),
+    )
+
+
+def _as_csv(table: _Attachments, start: int) -> pa.Buffer:
+    """Some rows of photos.csv, the first ones with its header."""
+    joined, units, rows = table.found.joined, table.found.units, table.rows[start : start + _ROWS]
+    asked, image = joined.photo[rows], pa.array(table.image[rows], mask=table.image[rows] < 0)
+    post = table.posts.take(pa.array(joined.post[rows]))
+    photo = table.photos.take(pa.array(asked, mask=asked < 0))
+    picture = table.pictures.take(pa.array(units.picture_of).take(image))
+    scores = table.scores.take(pa.array(table.found.score).take(image))
+    columns = {
+        "source": _cells(post.column("source")),
+        "post_id": _cells(post.column("id")),
+        "position": table.position[start : start + _ROWS],
+        "post_url": _cells(post.column("url")),
+        "created_at": _times(post.column("created_at")),
+        "url": _cells(table.urls.take(pa.array(rows))),
+        "status": photo.column("status").fill_null(NOT_ASKED),
+        "reason": _cells(photo.column("reason")),
+        "sha256": photo.column("sha256"),
+        "picture": picture,
+        **{name: photo.column(name) for name in _OF_FILES},
+        "label": scores.column("label"),
+        **{name: pc.round(scores.column(name), 4) for name in scores.column_names[1:]},
+    }
+    some = pa.BufferOutputStream()
+    options = pacsv.WriteOptions(include_header=start == 0, quoting_style="needed")
+    pacsv.write_csv(pa.table(columns), some, options)
+    return some.getvalue()
+
+
+def _times(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """As ISO 8601 in seconds, UTC; strftime takes six times as long."""
+    seconds = pc.floor_temporal(times, unit="second").cast(pa.timestamp("s")).cast(pa.string())
+    return pc.binary_join_element_wise(pc.utf8_replace_slice(seconds, 10, 11, "T"), "Z", "")
+
+
+def _cells(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text that no spreadsheet takes for a formula, as `tables.spreadsheet_cell` makes it."""
+    risky = pc.is_in(pc.utf8_slice_codeunits(texts, 0, 1), value_set=_BEGINS_FORMULAS)
+    if not pc.any(risky).as_py():
+        return texts
+    return pc.if_else(risky, pc.binary_join_element_wise("'", texts, ""), texts)

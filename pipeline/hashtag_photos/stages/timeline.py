@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from hashtag_photos.estimate import wilson
 from hashtag_photos.run import Run
+from hashtag_photos.stages.joined import Joined, join
 from hashtag_photos.stages.shown import Scored, scored, shown
 
 if TYPE_CHECKING:
@@ -135,6 +136,11 @@ def common_axis(*runs: Run) -> Axis:
     post from years before does not decide it; what is that far out is in a bin if there is room, and else left out.
     Where no post has a picture, all posts count. Years can be more than 60.
     """
+    return axis_of(*map(join, runs))
+
+
+def axis_of(*runs: Joined) -> Axis:
+    """The same for runs that were joined already."""
     tables = [table for run in runs if len(table := _times(run))]
     if not tables:
         return Axis(unit="", edges=())
@@ -161,14 +167,12 @@ def common_axis(*runs: Run) -> Axis:
     return Axis(unit=unit.name, edges=tuple(map(unit.start, numbers)))
 
 
-def _times(run: Run) -> pa.Table:
+def _times(run: Joined) -> pa.Table:
     """When posts were made, and which of them have a picture that could be had, whatever was made of it since."""
-    with run.database() as database:
-        return database.sql(
-            """SELECT created_at::TIMESTAMP AS created_at,
-                (source, id) IN (SELECT (source, post_id) FROM photos WHERE status = 'ok') AS pictured
-            FROM posts WHERE created_at IS NOT NULL"""
-        ).to_arrow_table()
+    times = run.of_posts("created_at")
+    pictured = np.zeros(len(times), np.bool_)
+    pictured[run.post[run.had]] = True
+    return times.append_column("pictured", pa.array(pictured)).drop_null()
 
 
 def _central(times: npt.NDArray[np.datetime64]) -> tuple[np.datetime64, np.datetime64]:
@@ -184,8 +188,8 @@ def timeline_of(run: Run, model_key: str, labels_key: str, *, axis: Axis | None 
     Raises RunError if the label set was not asked of the model.
     """
     found = scored(run, model_key, labels_key)
-    with shown(run, found) as database:
-        return over_time(database, found, axis or common_axis(run))
+    with shown(found) as database:
+        return over_time(database, found, axis or axis_of(found.joined))
 
 
 def over_time(database: duckdb.DuckDBPyConnection, found: Scored, axis: Axis) -> Timeline:
@@ -239,8 +243,8 @@ def over_time(database: duckdb.DuckDBPyConnection, found: Scored, axis: Axis) ->
 
 _COLLECTED = "SELECT bin, count(*), sum(attachments)::BIGINT FROM timed GROUP BY bin"
 _HAD = "SELECT bin, count(*) FROM had JOIN timed USING (post) GROUP BY bin"
-_POSTS = "SELECT bin, count(DISTINCT post) FROM shown JOIN timed USING (post) GROUP BY bin"
-_SHOWING = "SELECT bin, label, count(DISTINCT post) FROM shown JOIN timed USING (post) GROUP BY bin, label"
+_POSTS = "SELECT bin, count(*) FROM timed SEMI JOIN showing USING (post) GROUP BY bin"
+_SHOWING = "SELECT bin, label, count(*) FROM showing JOIN timed USING (post) GROUP BY bin, label"
 _NEW = """
     SELECT bin, label, count(*) FROM images
     JOIN (SELECT picture, min(bin) AS bin FROM shown JOIN timed USING (post) GROUP BY picture) USING (picture)
@@ -249,7 +253,7 @@ _NEW = """
 # Photos by bin, picture, label, and how many photos their posts have: integers, which add up the same in any order.
 _WEIGHTS = """
     SELECT bin, picture, enum_code(label) AS label, divided, count(*) AS photos
-    FROM (SELECT *, count(*) OVER (PARTITION BY post) AS divided FROM shown) JOIN timed USING (post)
+    FROM shown JOIN timed USING (post)
     GROUP BY ALL ORDER BY ALL
 """
 

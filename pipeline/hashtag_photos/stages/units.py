@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ import pyarrow.compute as pc
 from hashtag_photos.run import Run
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.group import groups_path
+from hashtag_photos.stages.joined import Joined, Places, is_in_order, join, places, whole
 
 PICTURES, IMAGES, PHOTOS, POSTS, ENGAGEMENT = UNITS = ("pictures", "images", "photos", "posts", "engagement")
 
@@ -39,30 +41,17 @@ Floats = npt.NDArray[np.float64]
 
 # Per image that counts and number of photos that its posts have: sums of integers, which are the same in any order.
 _COUNTED = """
-    CREATE TABLE counted AS
-    WITH photo AS (
-        SELECT photos.source, post_id, sha256, count(*) OVER (PARTITION BY photos.source, post_id) AS divided,
-            repost_of IS NULL AS original,
-            greatest(likes, 0) AS likes, greatest(reposts, 0) AS reposts, greatest(replies, 0) AS replies
-        FROM photos JOIN scores USING (sha256) JOIN posts ON posts.source = photos.source AND posts.id = post_id
-        WHERE status = 'ok'
-    )
-    SELECT sha256, divided, count(*) AS photos,
-        sum(coalesce(likes, 0)::HUGEINT + coalesce(reposts, 0) + coalesce(replies, 0)) FILTER (original) AS engagement
-    FROM photo GROUP BY ALL
+    SELECT image, divided, count(*)::DOUBLE AS photos, coalesce(sum(CASE WHEN repost_of IS NULL THEN
+        coalesce(greatest(likes, 0), 0)::HUGEINT
+            + coalesce(greatest(reposts, 0), 0) + coalesce(greatest(replies, 0), 0)
+    END), 0)::DOUBLE AS engagement
+    FROM photo JOIN post USING (post)
+    GROUP BY ALL ORDER BY ALL
 """
-# All images with scores, in the group that they are of now. The one that stands for a group is of those that count.
-_PLACED = """
-    CREATE TABLE placed AS
-    WITH image AS (
-        SELECT sha256, coalesce(picture, sha256) AS named, sha256 IN (SELECT sha256 FROM counted) AS counts
-        FROM (SELECT sha256 FROM scores) LEFT JOIN grouped USING (sha256)
-    ),
-    picture AS (
-        SELECT named, coalesce(min(sha256) FILTER (sha256 = named), min(sha256)) AS picture
-        FROM image WHERE counts GROUP BY named
-    )
-    SELECT sha256, picture FROM image JOIN picture USING (named)
+_POSTS = """
+    SELECT count(*), count(*) FILTER (repost_of IS NOT NULL),
+        count(*) FILTER (repost_of IS NULL AND coalesce(likes, reposts, replies) IS NULL)
+    FROM post SEMI JOIN photo USING (post)
 """
 
 
@@ -100,48 +89,58 @@ class Units:
         return int(self.picture_of[place]) if found else None
 
 
+class Counted(NamedTuple):
+    """The units of a run; of each of `units.images`, (images,), its row of scores; of each photo that could be had,
+    (photos,), the place of its image in `units.images`, -1 where that has no scores; and how many such images there
+    are."""
+
+    units: Units
+    score: Places
+    image: Places
+    unscored: int
+
+
 def count_units(run: Run, model_key: str, labels_key: str) -> Units:
     """What the pictures of a run weigh that have scores of a model and a label set, in photos that could be had.
 
     Without groups of near-duplicates, every image is a picture of its own. Nothing is counted where there are no
-    scores.
+    scores. Raises RunError if tables can't be read.
     """
-    scores = run.read_table(scores_path(model_key, labels_key))
-    grouped = run.read_table(groups_path(model_key))
-    nothing = pa.schema([("sha256", pa.string()), ("picture", pa.string())]).empty_table()
-    with run.database(
-        scores=scores.select(["sha256"]) if scores is not None else nothing,
-        grouped=grouped.select(["sha256", "picture"]) if grouped is not None else nothing,
-    ) as database:
-        database.execute(_COUNTED)
-        database.execute(_PLACED)
-        placed = database.sql(
-            "SELECT sha256, picture, (sha256 = picture)::DOUBLE AS stands FROM placed ORDER BY sha256"
-        ).to_arrow_table()
-        counted = database.sql(
-            """SELECT sha256, divided, photos::DOUBLE AS photos, coalesce(engagement, 0)::DOUBLE AS engagement
-            FROM counted ORDER BY sha256, divided"""
-        ).to_arrow_table()
-        ((posts, reposts, unstated),) = database.execute(
-            """SELECT count(*), count(*) FILTER (repost_of IS NOT NULL),
-            count(*) FILTER (repost_of IS NULL AND coalesce(likes, reposts, replies) IS NULL)
-            FROM posts SEMI JOIN (
-                SELECT source, post_id AS id FROM photos SEMI JOIN scores USING (sha256) WHERE status = 'ok'
-            ) USING (source, id)"""
-        ).fetchall()
-    images = _whole(placed.column("sha256"))
-    pictures = _whole(placed.column("picture")).unique().sort()
-    picture_of = _places(placed.column("picture"), pictures)
-    rows = _places(counted.column("sha256"), images)
-    divided = counted.column("divided").to_numpy()
-    photos, engagement = counted.column("photos").to_numpy(), counted.column("engagement").to_numpy()
+    scores = run.read_table(scores_path(model_key, labels_key), "sha256")
+    shas = scores.column("sha256") if scores is not None else pa.chunked_array([], pa.string())
+    return units_of(join(run), shas, model_key).units
+
+
+def units_of(joined: Joined, scored: pa.ChunkedArray, model_key: str) -> Counted:
+    """The same for what was joined already, and the sha256 of each row of scores."""
+    known, row = _sorted(scored)
+    group = _groups(joined.run.read_table(groups_path(model_key)), known)
+    had = joined.of_photos("sha256").column(0).take(pa.array(joined.photo[joined.had]))
+    image = places(had, known)
+    unscored = pc.count_distinct(had.filter(pa.array(image < 0)), mode="all").as_py()
+    counts = np.zeros(len(known), np.bool_)
+    counts[image[image >= 0]] = True
+    # The one that stands for a group is of those that count: the one that it is named by, or else the first by sha256.
+    stands = np.full(group.max(initial=-1) + 1, -1)
+    counting = np.flatnonzero(counts)
+    stands[group[counting[::-1]]] = counting[::-1]
+    named = counting[group[counting] == counting]
+    stands[named] = named
+    own = stands[group] if len(group) else group  # of each image with scores, -1 where none of its group counts
+    kept = np.flatnonzero(own >= 0)
+    place = np.full(len(known) + 1, -1, np.int32)  # the last is that of no image
+    place[kept] = np.arange(len(kept))
+    image = place[image]
+    pictures, picture_of = np.unique(own[kept], return_inverse=True)
+
+    rows, divided, photos, engagement, (posts, reposts, unstated) = _counted(joined, image)
 
     def per_image(values: Floats) -> Floats:
-        return np.bincount(rows, values, minlength=len(images)).astype(np.float64)
+        return np.bincount(rows, values, minlength=len(kept)).astype(np.float64)
 
     of_photos = per_image(photos)
     image_weights = {
-        PICTURES: placed.column("stands").to_numpy(),
+        PICTURES: (own[kept] == kept).astype(np.float64),
         IMAGES: (of_photos > 0).astype(np.float64),
         PHOTOS: of_photos,
         POSTS: per_image(photos / divided),
@@ -150,23 +149,55 @@ def count_units(run: Run, model_key: str, labels_key: str) -> Units:
     if not image_weights[ENGAGEMENT].any():
         del image_weights[ENGAGEMENT]
     by_picture = {unit: np.bincount(picture_of, each, minlength=len(pictures)) for unit, each in image_weights.items()}
-    return Units(
-        pictures=pictures.to_pylist(),
+    units = Units(
+        pictures=known.take(pa.array(pictures)).to_pylist(),
         weights={unit: np.asarray(each, np.float64) for unit, each in by_picture.items()},
-        images=images,
-        picture_of=picture_of,
+        images=known.take(pa.array(kept)),
+        picture_of=np.asarray(picture_of, np.int64),
         image_weights=image_weights,
         posts=posts,
         reposts=reposts,
         unstated=unstated,
     )
+    return Counted(units=units, score=row[kept], image=image, unscored=unscored)
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece."""
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+def _groups(table: pa.Table | None, images: pa.Array) -> npt.NDArray[np.int64]:
+    """A number for the group of each image, by which it is named: the place of the image that names it, as far as it is
+    among them."""
+    if table is None:
+        return np.arange(len(images))
+    if whole(table.column("sha256")).equals(images):
+        names = whole(table.column("picture"))
+    else:
+        of_images = table.column("picture").take(pc.index_in(images, value_set=table.column("sha256")))
+        names = pc.coalesce(whole(of_images), images)
+    found = places(names, images).astype(np.int64)
+    others = np.flatnonzero(found < 0)
+    found[others] = len(images) + names.take(pa.array(others)).dictionary_encode().indices.to_numpy()
+    return found
 
 
-def _places(column: pa.ChunkedArray, among: pa.Array) -> npt.NDArray[np.int64]:
-    """Where each value of a column stands in an array that has all of them."""
-    return np.asarray(_whole(pc.index_in(column, value_set=among)).to_numpy(zero_copy_only=False), np.int64)
+def _counted(joined: Joined, image: Places) -> tuple[Places, Floats, Floats, Floats, tuple[int, int, int]]:
+    """By image and by how many photos its posts have: these two, how many photos, and how much engagement of their
+    posts; and how many posts there are, how many are reposts, and how many others state no engagement."""
+    import duckdb
+
+    post = joined.post[joined.had[image >= 0]]
+    posts = joined.of_posts("likes", "reposts", "replies", "repost_of")
+    with duckdb.connect() as database:
+        database.register("post", posts.append_column("post", pa.array(np.arange(len(posts), dtype=np.int32))))
+        photos = {"post": post, "image": image[image >= 0], "divided": np.bincount(post)[post]}
+        database.register("photo", pa.table(photos))
+        counted = database.sql(_COUNTED).to_arrow_table()
+        (told,) = database.execute(_POSTS).fetchall()
+    return *(column.to_numpy() for column in counted.columns), told
+
+
+def _sorted(shas: pa.ChunkedArray) -> tuple[pa.Array, Places]:
+    """A column in order and in one piece, and the row of each; score tables are in order already."""
+    known = whole(shas)
+    if is_in_order(known):
+        return known, np.arange(len(known), dtype=np.int32)
+    row = pc.sort_indices(known)
+    return known.take(row), row.to_numpy().astype(np.int32)

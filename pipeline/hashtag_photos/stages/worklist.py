@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,17 @@ KEY = ("source", "post_id", "position")
 #: columns of a photo that its address alone decides
 OUTCOME = tuple(name for name in PHOTOS.names if name not in (*KEY, "url", "attempt"))
 
-_SCHEMA = """
+_FEW = 10_000  # rows at a time
+_ADDRESSES = """
+    CREATE TABLE host (id INTEGER PRIMARY KEY, name, addresses, share);
+    CREATE TABLE address (id INTEGER PRIMARY KEY, host, url, done DEFAULT 0)"""
+_SCHEMA = f"""
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = OFF;
     CREATE TABLE tried (source, post_id, position, attempt, settled, PRIMARY KEY (source, post_id, position))
         WITHOUT ROWID;
     CREATE TABLE wanted (source, post_id, position, stated, url);
-    CREATE TABLE host (id INTEGER PRIMARY KEY, name, addresses, share);
-    CREATE TABLE address (id INTEGER PRIMARY KEY, host, url, done DEFAULT 0);
+    {_ADDRESSES};
     CREATE TABLE attachment (address, source, post_id, position, url, attempt);
 """
 _SORT = """
@@ -78,8 +82,11 @@ def something_to_do(run: Run, again: Again) -> bool:
     """Whether a worklist could hold anything, as far as can be told at once."""
     if _asked_for(run) < attachments_of(run):
         return True
-    rows = (row for batch in run.batches("photos", "status", "reason") for row in _rows(batch))
-    return bool(again) and not all(again.settles(*row) for row in rows)
+    return bool(again) and any(
+        not again.settles(status, reason)
+        for batch in run.batches("photos", "status", "reason", rows=_FEW)
+        for status, reason in _rows(batch.filter(pc.not_equal(batch.column("status"), PhotoStatus.OK.value)))
+    )
 
 
 class Worklist:
@@ -117,8 +124,8 @@ class Worklist:
 
     @property
     def hosts(self) -> int:
-        """Of how many hosts the addresses are."""
-        return self._one("SELECT count(*) FROM host")
+        """Of how many hosts they are."""
+        return self._one("SELECT count(DISTINCT host) FROM address WHERE NOT done")
 
     def known(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Addresses whose outcome is known for good from another post that was had before; they are then done."""
@@ -139,10 +146,13 @@ class Worklist:
             self.mark_done(number for number, _ in found)
 
     def share_out(self, shares: int) -> None:
-        """Give each host to one of so many shares, about the same number of addresses to each."""
+        """Give each host to one of so many shares, about as much of what is left to each."""
         loads = [(0, share) for share in range(shares)]
         given = []
-        for host, addresses in self._database.execute("SELECT id, addresses FROM host ORDER BY addresses DESC, name"):
+        for host, addresses in self._database.execute(
+            """SELECT host.id, count(*) AS addresses FROM host JOIN address ON address.host = host.id
+            WHERE NOT address.done GROUP BY host.id ORDER BY addresses DESC, host.name"""
+        ):
             load, share = heapq.heappop(loads)
             heapq.heappush(loads, (load + addresses, share))
             given.append((share, host))
@@ -157,8 +167,17 @@ class Worklist:
 
     def mark_done(self, addresses: Iterable[int]) -> None:
         """Have addresses left out by whoever reads the list from now on."""
-        with self._database:
-            self._database.executemany("UPDATE address SET done = 1 WHERE id = ?", ((each,) for each in addresses))
+        _mark_done(self._database, addresses)
+
+    def share(self, share: int) -> Iterator[list[tuple[int, str, str]]]:
+        """What is left of a share, a few at a time: each address by number, its host and its URL."""
+        found = self._database.execute(
+            """SELECT address.id, host.name, address.url FROM host JOIN address ON address.host = host.id
+            WHERE host.share = ? AND NOT address.done ORDER BY address.id""",
+            [share],
+        )
+        while rows := found.fetchmany(_FEW):
+            yield rows
 
     def _read(self) -> None:
         with self._database:
@@ -175,19 +194,43 @@ class Worklist:
         return int(self._database.execute(query).fetchone()[0])
 
 
+def write_share(path: Path, addresses: Iterable[tuple[str, str]]) -> None:
+    """A worklist of addresses that somebody else shared out, as host and URL, all of share 0; numbered from 1."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(f"PRAGMA synchronous = OFF; {_ADDRESSES}; CREATE TEMP TABLE given (host, url)")
+        database.executemany("INSERT INTO given VALUES (?, ?)", addresses)
+        database.executescript(
+            """INSERT INTO host (name, addresses, share) SELECT host, count(*), 0 FROM given GROUP BY host;
+            INSERT INTO address (id, host, url) SELECT given.rowid, host.id, url FROM given JOIN host
+                ON host.name = given.host;
+            CREATE INDEX address_host ON address (host, id)"""
+        )
+
+
+def mark_done(path: Path, addresses: Iterable[int]) -> None:
+    """Have addresses of a worklist left out by whoever reads it from now on."""
+    with closing(sqlite3.connect(path)) as database:
+        _mark_done(database, addresses)
+
+
+def _mark_done(database: sqlite3.Connection, addresses: Iterable[int]) -> None:
+    with database:
+        database.executemany("UPDATE address SET done = 1 WHERE id = ?", ((each,) for each in addresses))
+
+
 def attachments_of(run: Run) -> int:
     """How many attachments the posts of a run have."""
     return sum(
         pc.sum(batch.column("attachments").value_lengths()).as_py() or 0
-        for batch in run.batches("posts", "attachments")
+        for batch in run.batches("posts", "attachments", rows=_FEW)
     )
 
 
 def last_statuses(run: Run) -> dict[str, int]:
     """How many attachments stand at each status after their last attempt."""
     counts: Counter[str] = Counter()
-    for batch in run.batches("photos", "status"):
-        counts.update(batch.column("status").to_pylist())
+    for batch in run.batches("photos", "status", rows=_FEW):
+        counts.update({each["values"]: each["counts"] for each in batch.column("status").value_counts().to_pylist()})
     counts.subtract(row["status"] for row in superseded(run))
     return {status: count for status, count in sorted(counts.items()) if count}
 
@@ -195,20 +238,27 @@ def last_statuses(run: Run) -> dict[str, int]:
 def superseded(run: Run) -> Iterator[Mapping[str, Any]]:
     """Attempts after which there was another: their keys, attempts and statuses."""
     last: dict[tuple[Any, ...], int] = {}
-    for batch in run.batches("photos", *KEY, "attempt"):
+    posts = []
+    for batch in run.batches("photos", *KEY, "attempt", rows=_FEW):
         if _highest(batch) > 1:
-            last |= {row[:3]: row[3] for row in _rows(batch) if row[3] > 1}
+            later = batch.filter(pc.greater(batch.column("attempt"), 1))
+            for row in _rows(later):
+                last[row[:3]] = max(row[3], last.get(row[:3], 0))
+            posts.append(later.column("post_id"))
     if last:
-        columns = (*KEY, "attempt", "status")
-        for batch in run.batches("photos", *columns):
-            for row in _rows(batch):
+        columns, of_posts = (*KEY, "attempt", "status"), pa.concat_arrays(posts)
+        for batch in run.batches("photos", *columns, rows=_FEW):
+            for row in _rows(batch.filter(pc.is_in(batch.column("post_id"), value_set=of_posts))):
                 if row[3] < last.get(row[:3], 0):
                     yield dict(zip(columns, row, strict=True))
 
 
 def _asked_for(run: Run) -> int:
     """How many attachments were asked for at least once."""
-    return sum(batch.column("attempt").to_pylist().count(1) for batch in run.batches("photos", "attempt"))
+    return sum(
+        pc.sum(pc.equal(batch.column("attempt"), 1)).as_py() or 0
+        for batch in run.batches("photos", "attempt", rows=_FEW)
+    )
 
 
 def _highest(photos: pa.RecordBatch) -> int:

@@ -1,0 +1,291 @@
+"""The classify stage on a Ray cluster of two nodes: its tables are the local engine's, to the byte, whoever dies."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from ray_cluster import MARK, running
+from safetensors.torch import load_file, save_file
+
+import hashtag_photos as hp
+from hashtag_photos.engines import encoders, find_engine
+from hashtag_photos.errors import ModelError, RunError
+from hashtag_photos.models import bundled
+from hashtag_photos.stages import score
+
+MANY = 2_060  # more than duplicates.EXACT: pairs are found by sorting
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[str]:
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers don't have this module
+    with running(2, 2) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def engine(cluster: str) -> Any:
+    return find_engine("ray")
+
+
+def classified(run: hp.Run, **how: Any) -> hp.Run:
+    hp.classify(run, hp.Classifier("tiny", device="cpu", **how))
+    return run
+
+
+def copied(run: hp.Run, folder: Path) -> hp.Run:
+    shutil.copytree(run.storage.local, folder, ignore=shutil.ignore_patterns(".*"))
+    return hp.Run(folder)
+
+
+def tables(run: hp.Run) -> dict[str, pa.Table]:
+    """Vectors, groups, scores and robustness: by name, the parts of a table put together and sorted."""
+    key = run.asked["model_key"]
+    found = {f"embeddings/{key}": run.dataset(f"embeddings/{key}").to_table().sort_by("sha256")}
+    for path in sorted(run.storage.local.glob("scores/*/*")) + sorted(run.storage.local.glob("duplicates/*")):
+        found[str(path.relative_to(run.storage.local))] = pq.read_table(path)
+    return found
+
+
+def report(run: hp.Run) -> dict[str, bytes]:
+    """All that the report is made of, but for when and where it was made."""
+    hp.summarize(run)
+    return {
+        path.name: path.read_bytes()
+        for path in run.storage.local.glob("report/*")
+        if path.suffix == ".csv"  # tally.json holds the time
+    }
+
+
+def same(one: hp.Run, other: hp.Run) -> None:
+    ours, theirs = tables(one), tables(other)
+    assert ours.keys() == theirs.keys()
+    assert len(ours) == 6, "vectors, groups, and two each of scores and robustness"
+    for name, rows in ours.items():
+        assert rows.num_rows
+        assert rows.equals(theirs[name]), name
+
+
+# The sample
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> hp.Run:
+    run = hp.Run(tmp_path_factory.mktemp("sample") / "run")
+    source = hp.sources.sample()
+    hp.collect(run, source)
+    hp.download(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def sample_here(sample: hp.Run, tmp_path_factory: pytest.TempPathFactory) -> hp.Run:
+    """Classified by the local engine."""
+    return classified(copied(sample, tmp_path_factory.mktemp("local") / "run"))
+
+
+def test_the_sample_is_classified_as_by_the_local_engine(
+    sample: hp.Run, sample_here: hp.Run, engine: Any, tmp_path: Path
+) -> None:
+    there = classified(copied(sample, tmp_path / "ray"), engine=engine)
+    same(sample_here, there)
+    assert report(sample_here) == report(there)
+    again = hp.classify(there, hp.Classifier("tiny", device="cpu", engine=engine))
+    assert (again.new, again.scored) == (0, False)
+
+
+def test_bf16_its_check_and_images_that_can_not_be_read_are_the_same(
+    sample: hp.Run, engine: Any, tmp_path: Path
+) -> None:
+    runs = [copied(sample, tmp_path / name) for name in ("local", "ray")]
+    for run in runs:
+        gone, damaged, *_ = sorted(run.storage.local.glob("images/*/*"), key=lambda path: path.name)
+        gone.unlink()
+        damaged.write_bytes(b"overwritten")
+    local, there = (
+        hp.classify(run, hp.Classifier("tiny", device="cpu", precision="bf16", **how))
+        for run, how in zip(runs, ({}, {"engine": engine}), strict=True)
+    )
+    assert (there.new, there.unreadable) == (local.new, local.unreadable) == (93, 2)
+    same(*runs)
+    key = f"{runs[0].asked['model_key']}/{runs[0].asked['labels']}"
+    assert runs[0].used("checks", key)["images"] == 93
+    assert runs[0].used("checks", key) == runs[1].used("checks", key)
+
+
+# Errors are the user's own
+
+
+def test_a_model_error_of_a_worker_is_the_users(sample: hp.Run, engine: Any, tmp_path: Path) -> None:
+    (tmp_path / "long.toml").write_text(f'[classes.a]\nprompts = ["{"a b " * 70}"]\n[classes.b]\nprompts = ["a car"]\n')
+    said = []
+    for each in ({}, {"engine": engine}):
+        classifier = hp.Classifier("tiny", str(tmp_path / "long.toml"), device="cpu", **each)
+        with pytest.raises(ModelError, match=r"is longer than the \d+ tokens") as caught:
+            classifier.sees(classifier.labels)
+        assert type(caught.value) is ModelError
+        said.append((str(caught.value), caught.value.subject))
+    assert said[0] == said[1]
+
+
+def test_vectors_that_are_no_numbers_are_the_users_error_too(sample: hp.Run, engine: Any, tmp_path: Path) -> None:
+    shutil.copytree(bundled() / "tiny", tmp_path / "damaged")
+    weights = load_file(tmp_path / "damaged/open_clip_model.safetensors")
+    name = next(name for name in weights if name.startswith("visual") and weights[name].ndim == 4)
+    weights[name][0] = float("nan")
+    save_file(weights, tmp_path / "damaged/open_clip_model.safetensors")
+    run = copied(sample, tmp_path / "run")
+    with pytest.raises(ModelError, match="vectors that are no numbers"):
+        hp.classify(run, hp.Classifier(f"local-dir:{tmp_path / 'damaged'}", device="cpu", engine=engine))
+    assert not list(run.storage.local.glob("embeddings/*/*"))
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_a_device_that_no_node_has_is_said_to_be_none(engine: Any, device: str) -> None:
+    with pytest.raises(ModelError, match=f"device '{device}'"):
+        _ = hp.Classifier("tiny", device=device, precision="fp32", engine=engine).encoder
+
+
+# Workers and drivers that die, on a run of many pictures
+
+
+def of_many(folder: Path) -> hp.Run:
+    """A run of pictures that are noise, of which 60 were saved once more."""
+    (folder / "pictures").mkdir()
+    chance = np.random.default_rng(8)
+    for number in range(MANY - 60):
+        coarse = Image.fromarray(chance.integers(0, 256, (6, 8, 3), np.uint8))
+        image = coarse.resize((96, 72), Image.Resampling.BICUBIC)
+        image.save(folder / f"pictures/{number}.jpg", quality=90)
+        if number < 60:
+            image.save(folder / f"pictures/{number}-again.jpg", quality=70)
+    run = hp.Run(folder / "run")
+    hp.collect(run, hp.sources.folder(folder / "pictures"))
+    hp.download(run)
+    return run
+
+
+def dying(marks: str, work: Callable[[Any, Any], Any], shared: Any, item: Any) -> Any:
+    """Do some work, but die at the first try of each kind of it."""
+    try:
+        os.close(os.open(os.path.join(marks, work.__name__), os.O_CREAT | os.O_EXCL))  # noqa: PTH118
+    except FileExistsError:
+        return work(shared, item)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Deadly:
+    """An engine whose workers die once at each kind of work."""
+
+    def __init__(self, engine: Any, marks: Path) -> None:
+        self._engine = engine
+        self._marks = str(marks)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def each(self, work: Callable[[Any, Any], Any], shared: Any, items: Iterable[Any]) -> Iterator[Any]:
+        return self._engine.each(partial(dying, self._marks, work), shared, items)
+
+
+def model_actors() -> set[int]:
+    """The processes of this cluster that have models."""
+    mark, found = os.environ[MARK].encode(), set()
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"ray::_Actor" in (place / "cmdline").read_bytes() and mark in (place / "environ").read_bytes():
+                found.add(int(place.name))
+    return found
+
+
+@pytest.mark.slow  # 2,000 pictures, and workers that start anew
+def test_whoever_dies_nothing_is_lost_or_doubled(engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = of_many(tmp_path)
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setattr(score, "_BATCH_ROWS", 500)
+    killed: set[int] = set()
+
+    def killing(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
+        if stage == "embed" and done and not killed:
+            killed.update(model_actors())
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+
+    run = copied(many, tmp_path / "ray")
+    classifier = hp.Classifier("tiny", device="cpu", engine=Deadly(engine, tmp_path / "marks"))
+    done = hp.classify(run, classifier, progress=killing)
+    assert len(killed) == 2, "one on each node"
+    assert not killed & model_actors()
+    assert {path.name for path in (tmp_path / "marks").iterdir()} == {"_alike", "_table", "_scored", "_counted"}
+    assert (done.new, done.images, done.unreadable) == (MANY, MANY, 0)
+    assert done.pictures < MANY - 40, "copies are found"
+    classified(many)
+    same(many, run)
+    assert report(many) == report(run)
+
+
+DRIVER = """
+import os, sys
+import hashtag_photos as hp
+from hashtag_photos.engines import find_engine
+from hashtag_photos.stages import embed
+
+embed.PART_ROWS = 32
+
+def killing(stage, done, total, note="", detail=""):
+    if stage == "embed" and done == 64:
+        os.kill(os.getpid(), 9)
+
+classifier = hp.Classifier("tiny", device="cpu", engine=find_engine("ray"))
+hp.classify(hp.Run(sys.argv[1]), classifier, progress=killing)
+"""
+
+
+@pytest.mark.slow  # processes that start anew
+def test_a_driver_that_was_killed_goes_on_where_it_was(
+    sample: hp.Run, sample_here: hp.Run, engine: Any, tmp_path: Path
+) -> None:
+    run = copied(sample, tmp_path / "run")
+    command = [sys.executable, "-c", DRIVER, str(run.storage.local)]
+    died = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    again = hp.Run(run.storage.local)
+    done = hp.classify(again, hp.Classifier("tiny", device="cpu", engine=engine))
+    assert (done.new, done.images) == (95 - 64, 95)
+    same(sample_here, again)
+
+
+class Fatal(encoders._Actor):
+    """Dies of the second batch, whenever it is asked for it."""
+
+    def images(self, task: Any, images: Any) -> Iterator[Any]:
+        if len(images) == 95:
+            yield next(super().images(task, images))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow  # processes that start anew
+def test_workers_that_die_again_and_again_end_it_and_what_came_is_kept(
+    sample: hp.Run, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied(sample, tmp_path / "run")
+    with monkeypatch.context() as patched:
+        patched.setattr(encoders, "_Actor", Fatal)
+        with pytest.raises(RunError, match=r"3 workers of the Ray cluster died one after the other.*goes on from here"):
+            hp.classify(run, hp.Classifier("tiny", device="cpu", engine=find_engine("ray")))
+    done = hp.classify(run, hp.Classifier("tiny", device="cpu", engine=engine))
+    assert (done.new, done.images) == (95 - 32, 95)
