@@ -25,7 +25,8 @@ def a_photo(source: str, post: str, position: int, attempt: int, status: PhotoSt
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_of_each_attachment_the_last_attempt_counts(tmp_path: Path, seed: int) -> None:
+def test_of_each_attachment_the_last_attempt_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.setattr("hashtag_photos.stages.worklist._FEW", 7)  # attempts of one attachment in several batches
     dice = random.Random(seed)
     run = Run(tmp_path / "run")
     run.ask(model="tiny")
