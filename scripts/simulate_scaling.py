@@ -2,6 +2,7 @@
 
     python scripts/simulate_scaling.py --plan [--assume NAME=NUMBER ...]     the tables of SCALING.md
     python scripts/simulate_scaling.py --check [--rounds 3] [--json]         simulated beside measured, here and now
+    … --write                                                                and put the tables into SCALING.md
 
 Simulated are the two stages in which things wait for each other. In *download*, hands (as many for a host as it lets
 connections be open) take an address, wait for their host's turn and for a seat, for the server, for the loop of their
@@ -10,11 +11,12 @@ a window of batches ahead of the model: side by side with a GPU, in turns with i
 isn't simulated: rests and retries of hosts, redirects, the network's bandwidth, disks. All else in a run (collecting,
 grouping, scoring, the tally) is work that nobody waits for: seconds a million.
 
-`--check` measures what one picture costs in small runs of their own, in which nothing is short; then it lets the
-simulation say how long other runs take, in which hosts, seats, loops, decoders or the model are, and does those: the
-download stage against a server on 127.0.0.1 with 64 host names, the classify stage with random weights. No time of
-these runs is fitted; what is compared is from the first request to the last file written, and from the first batch to
-the last.
+`--check` measures, in each round, what a picture costs in processor time, in runs of their own (a machine's speed
+drifts); then it lets the simulation say how long other runs take, in which hosts, seats, loops, decoders or the model
+are short, and does those: the download stage against a server on 127.0.0.1 with 64 host names, the classify stage with
+random weights. Compared is the time from the first request to the last file written, and from the first batch to the
+last. How long a run took sets nothing that is simulated. Where others use the cores, work is taken to be as much slower
+as it is when they get their share, by how many there were before it began and after it ended: on an idle machine none.
 
 What the plan is made from stands in `Assumptions`: each number with where it is from, and each can be changed with
 --assume. Prices are assumed, not looked up.
@@ -30,6 +32,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -37,13 +40,16 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
+SCALING = REPOSITORY / "SCALING.md"
+CHECKED = "Does the simulation say what happens?"
 SECONDS_A_DAY = 86_400
 
 # The event loop
@@ -313,7 +319,8 @@ class Assumptions:
     row: float = number(0.15, "of `fetch`, core s for 1,000 rows in the stage's one writer", "measured by --check")
     prepare: float = number(12, "core ms to decode and resize a picture for the model", MEASURED)
     core_gflops: float = number(132, "GFLOP/s of a core in the model", MEASURED + " (ViT-B-32: 65 ms for 8.6 GFLOP)")
-    store_ms: float = number(30, "ms until an image has come from the object store", "assumed")
+    store_ms: float = number(30, "ms until the object store has answered a request", "assumed")
+    read_requests: float = number(2, "requests to read an image: how large it is, and its bytes", "by the code")
     gpu_share: float = number(0.4, "of a GPU's bf16 peak that a model reaches", "assumed; no GPU was tried")
     l4_tflops: float = number(121, "TFLOP/s, bf16 peak of an NVIDIA L4", "vendor's data sheet")
     a100_tflops: float = number(312, "TFLOP/s, bf16 peak of an NVIDIA A100", "vendor's data sheet")
@@ -325,12 +332,13 @@ class Assumptions:
     )
     group_gb: float = number(3.6, "GB of memory to group 1,000,000", MEASURED)
     score: float = number(3.3, "core s to score 1,000,000 vectors, robustness too", MEASURED)
-    tally: float = number(26.0, "s for tally and its files of 1,000,000 posts", MEASURED)
+    tally: float = number(22.9, "s for tally and its files of 1,000,000 posts", MEASURED + " (beside other work)")
     tally_gb: float = number(1.4, "GB of memory for that", MEASURED)
     vector_bytes: float = number(2048, "bytes a vector (1,024 numbers, float16)", "by the format")
     row_bytes: float = number(1500, "bytes a row of photos (1,024 of them its thumbnail)", "by the format, estimated")
     post_bytes: float = number(400, "bytes a post", "estimated")
-    shard_mb: float = number(256, "MB a shard", "by the format")
+    shard_mb: float = number(256, "MB at which a shard is closed", "by the code")
+    shard_s: float = number(15, "s after which it is closed in any case", "by the code")
     upload_mb: float = number(10, "MB a request of an upload in parts", "Arrow's default")
     core_hour: float = number(0.045, "$ a core and hour, on demand", PRICE)
     l4_hour: float = number(1.3, "$ an hour for 16 cores with an L4", PRICE)
@@ -465,6 +473,11 @@ def _download(known: Assumptions) -> str:
     )
 
 
+def read_seconds(known: Assumptions) -> float:
+    """Until an image has come from the object store."""
+    return known.read_requests * known.store_ms / 1000
+
+
 def encode_speed(known: Assumptions, model: str, cores: int, tflops: float, read: float) -> float:
     """Images a second of a machine of the plan, simulated."""
     return _SIMULATED / _encoded(_SIMULATED, encoding(known, MODELS[model], cores, tflops, read))
@@ -483,7 +496,7 @@ def _encode(known: Assumptions) -> str:
     images = known.attachments * known.had * known.distinct
     for model in ("PE-Core-L-14-336", "PE-Core-B-16"):
         for name, cores, tflops, price in machines:
-            here, far = (encode_speed(known, model, cores, tflops, read) for read in (0.0, known.store_ms / 1000))
+            here, far = (encode_speed(known, model, cores, tflops, read) for read in (0.0, read_seconds(known)))
             hours = [posts * images / far / 3600 for posts in SIZES]
             costs = (f"{lasts(3600 * each)}, ${rounded(each * price)}" for each in hours)
             rows.append([model, name, f"{rounded(here)}/s", f"{rounded(far)}/s", *costs])
@@ -525,28 +538,35 @@ def gigabytes(known: Assumptions, posts: int) -> float:
     return (images_of(known, posts) * (known.picture_kb * 1000 + known.vector_bytes) + rows) / 1e9
 
 
-def shards(known: Assumptions, posts: int) -> float:
-    """How many hold all images."""
-    return images_of(known, posts) * known.picture_kb / 1000 / known.shard_mb
+def shards(known: Assumptions, posts: int, rate: float = math.inf) -> float:
+    """How many hold all images, where each process asks for so many pictures a second."""
+    megabytes = min(known.shard_mb, rate * known.had * known.distinct * known.shard_s * known.picture_kb / 1000)
+    return images_of(known, posts) * known.picture_kb / 1000 / megabytes
 
 
-def requests(known: Assumptions, posts: int) -> float:
-    """Dollars for writing images as shards, and reading each once."""
-    uploads = shards(known, posts) * known.shard_mb / known.upload_mb
-    return (uploads * known.put + images_of(known, posts) * known.get) / 1000
+def writing(known: Assumptions, posts: int, rate: float = math.inf) -> float:
+    """Dollars for writing images as shards: a request for each `upload_mb`, one at least for each shard."""
+    uploads = images_of(known, posts) * known.picture_kb / 1000 / known.upload_mb
+    return max(uploads, shards(known, posts, rate)) * known.put / 1000
+
+
+def reading(known: Assumptions, posts: int) -> float:
+    """Dollars for reading each image once."""
+    return images_of(known, posts) * known.read_requests * known.get / 1000
 
 
 def _whole(known: Assumptions) -> str:
     """A whole run: for each size and spread of hosts, machines, time and money, a stage after the other."""
     rows = []
     speeds = {cores: machine_speed(known, cores) for cores in MACHINES}
-    encoded = encode_speed(known, "PE-Core-L-14-336", CORES, known.l4_tflops, known.store_ms / 1000)
+    encoded = encode_speed(known, "PE-Core-L-14-336", CORES, known.l4_tflops, read_seconds(known))
     for mix in (name for name in MIXES if MIXES[name] in (1, 1000)):
         for posts in SIZES:
             hosts = host_seconds(known, mix, posts)
             wanted = posts * known.attachments / hosts
             cores = next((cores for cores in MACHINES if speeds[cores] >= wanted), MACHINES[-1])
             download = max(hosts, posts * known.attachments / speeds[cores]) / 3600
+            rate = posts * known.attachments / (3600 * download) / fetching(known, cores).processes
             gpus = GPUS[posts]
             classify = images_of(known, posts) / encoded / gpus / 3600
             alone = (group_seconds(known, images_of(known, posts)) + posts / 1e6 * (known.tally + known.collect)) / 3600
@@ -556,7 +576,7 @@ def _whole(known: Assumptions) -> str:
                 classify * gpus * known.l4_hour,
                 alone * CORES * known.core_hour,
                 gigabytes(known, posts) * known.gb_month,
-                requests(known, posts),
+                writing(known, posts, rate) + reading(known, posts),
             ]
             rows.append(
                 [
@@ -584,13 +604,11 @@ def _storage(known: Assumptions) -> str:
         row("images and tables, GB", lambda n: rounded(gigabytes(known, n))),
         row("a month of that", lambda n: dollars(gigabytes(known, n) * known.gb_month)),
         row("objects, as files", lambda n: rounded(images_of(known, n))),
-        row("objects, as shards", lambda n: rounded(shards(known, n))),
+        row(f"objects, as shards of {known.shard_mb:.0f} MB", lambda n: rounded(shards(known, n))),
+        row("objects, as shards, from one host", lambda n: rounded(shards(known, n, Host(1).rate))),
         row("writing images as files", lambda n: dollars(images_of(known, n) * known.put / 1000)),
-        row(
-            "writing them as shards",
-            lambda n: dollars(shards(known, n) * known.shard_mb / known.upload_mb * known.put / 1000),
-        ),
-        row("reading each image once, either way", lambda n: dollars(images_of(known, n) * known.get / 1000)),
+        row("writing them as shards", lambda n: dollars(writing(known, n))),
+        row("reading each image once, either way", lambda n: dollars(reading(known, n))),
     ]
     return table(["in an object store", *(million(posts) for posts in SIZES)], rows)
 
@@ -641,10 +659,10 @@ class Mix:
         return [Host(n, latency, rate=self.rate) for count, n, latency in self.hosts for _ in range(count)]
 
 
-#: runs in which nothing is short, to measure what a picture costs: cores are a third to a half idle
+#: runs of which only the processor time counts: what a picture costs, without and with decoding
 CALIBRATION = (
-    Mix(name="bytes, at leisure", hosts=((64, 60, 0.0),), rate=12.0, decode=False),
-    Mix(name="decoded, at leisure", hosts=((64, 10, 0.0),), rate=1.7),
+    Mix(name="bytes", hosts=((48, 80, 0.0),), rate=1000.0, decode=False),
+    Mix(name="decoded", hosts=((48, 16, 0.0),), rate=1000.0),
 )
 MIXES_HERE = (
     Mix(name="one host, 30 a second", hosts=((1, 150, 0.05),)),
@@ -731,28 +749,13 @@ def processes_for(mix: Mix, cores: int) -> int:
     return min(max(1, cores // crew._CORES_A_PROCESS) if mix.decode else cores, useful)
 
 
-def busy_seconds() -> float:
-    """Processor seconds that the whole machine has worked since it started."""
-    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
-    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
-
-
-class Watched:
-    """Work of this process: its seconds, its processor seconds, how many times as long it took for others' sake."""
-
-    def __init__(self, cores: int) -> None:
-        self.cores = cores
-
-    def __enter__(self) -> Watched:
-        self._begun = time.perf_counter(), time.process_time(), busy_seconds()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        seconds, own, busy = self._begun
-        self.seconds = time.perf_counter() - seconds
-        self.own = time.process_time() - own
-        others = max(0.0, busy_seconds() - busy - self.own) / self.seconds
-        self.slower = self.cores / max(0.1, self.cores - others)
+def others(cores: int, looks: int = 50) -> float:
+    """How many others have work for a core, for each core, looked at for a second in which this process rests."""
+    found = []
+    for _ in range(looks):
+        time.sleep(1 / looks)
+        found.append(int(Path("/proc/stat").read_text().partition("procs_running ")[2].split()[0]) - 1)
+    return statistics.mean(found) / cores
 
 
 class Measuring:
@@ -776,29 +779,26 @@ class Measuring:
 
     def run(self, mix: Mix) -> dict[str, float]:
         """Seconds from the first request to the last file, processor seconds (below, own, of the server), and how many
-        times as long work took as on an idle machine, since others used cores too."""
+        times as long work is to take as on an idle machine, by what others used before and after."""
         from bench_download import last_written
 
         self.runs += 1
         place = self.folder / str(self.runs)
         os.sync()
         self.served = self.stats()["cpu"]
-        busy, begun, children = busy_seconds(), time.monotonic(), os.times()
+        before = others(self.cores)
         words = [sys.executable, __file__, "--fetch", str(place), self.base, json.dumps(asdict(mix))]
         done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
         said, stats = json.loads(done.stdout.splitlines()[-1]), self.stats()
         if said["statuses"] != {"ok": mix.pictures}:
             raise SystemExit(f"{mix.name}: {said} of {mix.pictures}")
-        busy, took, ours = busy_seconds() - busy, time.monotonic() - begun, os.times()
-        mine = ours.children_user + ours.children_system - children.children_user - children.children_system
-        others = max(0.0, busy - mine - (stats["cpu"] - self.served)) / took
         written = max(last_written(place / each) for each in ("images", "photos"))
         return {
             "seconds": written - stats["first"],
             "below": said["below"],
             "own": said["own"],
             "server": stats["cpu"] - self.served,
-            "slower": self.cores / max(0.1, self.cores - others),
+            "slower": 1 + (before + others(self.cores)) / 2,
         }
 
 
@@ -807,44 +807,60 @@ def middle(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return sorted(pairs, key=lambda pair: pair[0] / pair[1])[len(pairs) // 2]
 
 
+def costs(here: Measuring, mix: Mix) -> dict[str, float]:
+    """Processor seconds a picture: below, own, of the server."""
+    empty = here.run(replace(mix, hosts=((1, 1, 0.0),)))  # what a run costs that fetches nothing: its start
+    run = here.run(mix)
+    return {name: max(0.0, run[name] - empty[name]) / mix.pictures for name in ("below", "own", "server")}
+
+
 def check_download(photos: Path, folder: Path, rounds: int, cores: int) -> list[tuple[str, float, float]]:
     """Name, simulated and measured seconds of each mix."""
     here = Measuring(photos, folder, cores)
+    pairs: dict[str, list[tuple[float, float]]] = {}
     try:
-        costs = []
-        for mix in CALIBRATION:
-            empty = here.run(replace(mix, hosts=((1, 1, 0.0),)))  # what a run costs that fetches nothing: its start
-            runs = [here.run(mix) for _ in range(rounds)]
-            costs.append(
-                {
-                    name: max(0.0, statistics.median(run[name] for run in runs) - empty[name]) / mix.pictures
-                    for name in ("below", "own", "server")
-                }
-            )
-        plain, decoded = costs
-        say(
-            f"core ms a picture: {1000 * plain['below']:.2f} to fetch, {1000 * (decoded['below'] - plain['below']):.2f}"
-        )
-        say(f"to decode, {1000 * decoded['own']:.2f} for its row, {1000 * plain['server']:.2f} to serve it")
-        found = []
-        for mix in MIXES_HERE:
-            machine = Fetching(
-                cores=cores,
-                processes=processes_for(mix, cores),
-                loop=plain["below"],
-                decode=decoded["below"] - plain["below"] if mix.decode else 0.0,
-                row=(decoded if mix.decode else plain)["own"],
-                serve=plain["server"],
-            )
-            pairs = []
-            for run in (here.run(mix) for _ in range(rounds)):
-                pairs.append((download_seconds(mix.simulated(), machine.slower(run["slower"])), run["seconds"]))
-                say(f"  {mix.name}: {pairs[-1][0]:.2f} s simulated, {pairs[-1][1]:.2f} measured; {run['slower']:.2f}")
-            found.append((f"download: {mix.name}", *middle(pairs)))
-        return found
+        for _ in range(rounds):
+            plain, decoded = (costs(here, mix) for mix in CALIBRATION)
+            look = decoded["below"] - plain["below"]
+            say(f"core ms a picture: {1000 * plain['below']:.2f} to fetch, {1000 * look:.2f} to decode,")
+            say(f"{1000 * decoded['own']:.2f} for its row, {1000 * plain['server']:.2f} to serve it")
+            for mix in MIXES_HERE:
+                machine = Fetching(
+                    cores=cores,
+                    processes=processes_for(mix, cores),
+                    loop=plain["below"],
+                    decode=look if mix.decode else 0.0,
+                    row=(decoded if mix.decode else plain)["own"],
+                    serve=plain["server"],
+                )
+                run = here.run(mix)
+                pair = download_seconds(mix.simulated(), machine.slower(run["slower"])), run["seconds"]
+                say(f"  {mix.name}: {pair[0]:.2f} s simulated, {pair[1]:.2f} measured; {run['slower']:.2f}")
+                pairs.setdefault(f"download: {mix.name}", []).append(pair)
+        return [(name, *middle(each)) for name, each in pairs.items()]
     finally:
         here.server.kill()
         here.server.wait()
+
+
+def encode_costs(encoder: Any, files: Sequence[Path], cores: int) -> tuple[float, float]:
+    """A core's seconds to prepare a picture, and the model's for a batch, of a window in which they take turns."""
+
+    def prepared(path: Path) -> Any:
+        with path.open("rb") as file:
+            return encoder.prepare(file)
+
+    with ThreadPoolExecutor(cores) as pool:
+        encoder.encode_images(list(pool.map(prepared, files[: encoder.batch_size])))  # not counted: it is the first
+        before, begun = others(cores), time.process_time()
+        pictures = list(pool.map(prepared, files))
+        prepare = (time.process_time() - begun) / len(files)
+        batches = [pictures[at : at + encoder.batch_size] for at in range(0, len(pictures), encoder.batch_size)]
+        began = time.perf_counter()
+        for batch in batches:
+            encoder.encode_images(batch)
+        forward = (time.perf_counter() - began) / len(batches)
+    return prepare, forward / (1 + (before + others(cores)) / 2)
 
 
 def check_classify(photos: Path, folder: Path, rounds: int, cores: int) -> list[tuple[str, float, float]]:
@@ -863,25 +879,11 @@ def check_classify(photos: Path, folder: Path, rounds: int, cores: int) -> list[
         hp.download(source)
         classifier = hp.Classifier(model, device="cpu")
         encoder: Any = classifier.encoder
-        files = bench_classify.files(corpus)[::2]
+        files = bench_classify.files(corpus)
+        files = files[:: len(files) // (WINDOW * encoder.batch_size)]
         pairs = []
         for turn in range(rounds):
-            with Watched(cores) as idle:
-                prepared = [bench_classify.our_tensor(encoder, path)[0] for path in files]
-            prepare = idle.own / len(files)
-            batch = prepared[: encoder.batch_size]
-            encoder.encode_images(batch)
-            with Watched(cores) as idle:
-                for _ in range(4):
-                    encoder.encode_images(batch)
-            machine = Encoding(
-                cores=cores,
-                batch=encoder.batch_size,
-                window=WINDOW,
-                prepare=prepare,
-                forward=idle.seconds / 4 / idle.slower,
-                apart=True,
-            )
+            prepare, forward = encode_costs(encoder, files, cores)
             copy = folder / f"run-{pictures}-{turn}"
             shutil.copytree(folder / f"run-{pictures}", copy, copy_function=os.link)
             seen: list[float] = []
@@ -890,13 +892,49 @@ def check_classify(photos: Path, folder: Path, rounds: int, cores: int) -> list[
                 if stage == "embed":
                     seen.append(time.perf_counter())
 
-            with Watched(cores) as idle:
-                hp.classify(hp.Run(copy), classifier, progress=progress)
-            slow = replace(machine, prepare=machine.prepare * idle.slower, forward=machine.forward * idle.slower)
-            pairs.append((encode_seconds(pictures, slow), seen[-1] - seen[0]))
-            say(f"  {Path(model).name}: {pairs[-1][0]:.2f} s simulated, {pairs[-1][1]:.2f} measured; {idle.slower:.2f}")
+            before = others(cores)
+            hp.classify(hp.Run(copy), classifier, progress=progress)
+            slower = 1 + (before + others(cores)) / 2
+            machine = Encoding(
+                cores=cores,
+                batch=encoder.batch_size,
+                window=WINDOW,
+                prepare=prepare * slower,
+                forward=forward * slower,
+                apart=True,
+            )
+            pairs.append((encode_seconds(pictures, machine), seen[-1] - seen[0]))
+            say(f"  {Path(model).name}: {pairs[-1][0]:.2f} s simulated, {pairs[-1][1]:.2f} measured; {slower:.2f}")
         found.append((f"classify: {Path(model).name}, {pictures} pictures", *middle(pairs)))
     return found
+
+
+def compared(found: Sequence[tuple[str, float, float]], rounds: int) -> str:
+    """What was found, for SCALING.md."""
+    rows = [[name, f"{a:.2f}", f"{b:.2f}", f"{a / b:.2f}"] for name, a, b in found]
+    within = sum(max(a / b, b / a) <= 1.15 for _, a, b in found)
+    said = (
+        f"{within} of {len(found)} are within 15 %; of {rounds} round{'s' * (rounds > 1)}, for each run the one whose"
+    )
+    return table(["run", "simulated, s", "measured, s", "ratio"], rows) + f"\n\n{said} ratio is in the middle."
+
+
+def written(document: str, tables: Mapping[str, str]) -> str:
+    """The document with the tables below headings replaced, each by the one that has its place.
+
+    A paragraph that follows a new table stands in the place of the one that followed the old.
+    """
+    begin, *sections = re.split(r"^(?=## )", document, flags=re.MULTILINE)
+    for at, section in enumerate(sections):
+        blocks = section.split("\n\n")
+        new = tables.get(blocks[0].strip("# \n"), "").split("\n\n")
+        places = [place for place, block in enumerate(blocks) if block.startswith("| ")]
+        heads = [place for place, block in enumerate(new) if block.startswith("| ")]
+        for place, head, following in zip(places, heads, [*heads[1:], len(new)], strict=bool(heads)):
+            for step, block in enumerate(new[head:following]):
+                blocks[place + step] = block.strip("\n")
+        sections[at] = "\n\n".join(blocks).rstrip("\n") + "\n\n"
+    return begin + "".join(sections).rstrip("\n") + "\n"
 
 
 def say(line: str) -> None:
@@ -915,6 +953,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=shared if shared.exists() else sample)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="put the tables into SCALING.md")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--fetch", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -923,24 +962,28 @@ def main() -> None:
     if asked.fetch:
         folder, base, mix = asked.fetch
         return fetch(Path(folder), base, Mix(**json.loads(mix)))
-    if asked.plan:
-        for heading, tables in plan(assumed(asked.assume)).items():
-            print(f"## {heading}\n\n{tables}\n")
-        return None
-    if not asked.check:
+    if not (asked.plan or asked.check):
         parser.error("say --plan or --check")
-    below = REPOSITORY / "build"
-    below.mkdir(exist_ok=True)
-    cores = len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="check-scaling-", dir=below, ignore_cleanup_errors=True) as name:
-        found = check_download(asked.photos, Path(name) / "download", asked.rounds, cores)
-        found += check_classify(asked.photos, Path(name), asked.rounds, cores)
-    worst = max(abs(math.log(simulated / measured)) for _, simulated, measured in found)
+    tables, found = {}, []
+    if asked.plan:
+        tables = plan(assumed(asked.assume))
+    if asked.check:
+        below = REPOSITORY / "build"
+        below.mkdir(exist_ok=True)
+        cores = len(os.sched_getaffinity(0))
+        with tempfile.TemporaryDirectory(prefix="check-scaling-", dir=below, ignore_cleanup_errors=True) as name:
+            found = check_download(asked.photos, Path(name) / "download", asked.rounds, cores)
+            found += check_classify(asked.photos, Path(name), asked.rounds, cores)
+        tables[CHECKED] = compared(found, asked.rounds)
+    if asked.write:
+        SCALING.write_text(written(SCALING.read_text(), tables))
     if asked.json:
-        print(json.dumps({"worst_ratio": round(math.exp(worst), 3)}))
+        ratios = {name: round(simulated / measured, 3) for name, simulated, measured in found}
+        worst = max((max(each, 1 / each) for each in ratios.values()), default=None)
+        print(json.dumps({"worst_ratio": worst and round(worst, 3), "ratios": ratios}))
         return None
-    rows = [[name, f"{a:.2f}", f"{b:.2f}", f"{a / b:.2f}"] for name, a, b in found]
-    print(table(["run", "simulated, s", "measured, s", "ratio"], rows))
+    for heading, made in tables.items():
+        print(f"## {heading}\n\n{made}\n")
     return None
 
 

@@ -1,4 +1,5 @@
-"""An object store on 127.0.0.1 (moto's server), and a proxy in front of it that misbehaves by a plan, and counts."""
+"""Object stores on 127.0.0.1 (moto's server; an emulator of Google's storage), and a proxy in front of them that
+misbehaves by a plan, and counts."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 
@@ -26,8 +27,20 @@ server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
+_GOOGLE = """
+import http.server, sys
+http.server.HTTPServer = http.server.ThreadingHTTPServer  # else one connection at a time
+from gcp_storage_emulator.server import create_server
+server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
+server.start()
+print(server._api._httpd.server_port, flush=True)
+sys.stdin.read()
+"""
 _UNAVAILABLE = b"""<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>by the plan</Message></Error>"""
-_CODES = {403: b"AccessDenied", 404: b"NoSuchUpload", 500: b"InternalError", 503: b"SlowDown"}
+_CODES = {
+    301: b"PermanentRedirect", 400: b"ExpiredToken", 403: b"AccessDenied", 404: b"NoSuchUpload",
+    409: b"OperationAborted", 500: b"InternalError", 503: b"SlowDown",
+}  # fmt: skip
 FAULTS = ("500", "503", "cut before", "cut after", "cut in the middle", "late")
 
 
@@ -76,6 +89,7 @@ class Store:
         """Have everything asked by way of a proxy while this is open."""
         with web_server(_handler(proxy, self.address)) as proxy.base, self.monkeypatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL", proxy.base)
+            patch.setenv("STORAGE_EMULATOR_HOST", proxy.base)
             yield proxy
 
 
@@ -102,6 +116,8 @@ def _handler(proxy: Proxy, upstream: str) -> type[BaseHTTPRequestHandler]:
             if what == "cut after":
                 self.close_connection = True
                 return
+            if "Location" in headers:
+                headers["Location"] = headers["Location"].replace(upstream, proxy.base)
             self.answer(status, headers, content, cut=what == "cut in the middle")
 
         def body(self) -> bytes:
@@ -157,15 +173,28 @@ _OURS = {"host", "content-length", "transfer-encoding", "connection", "expect", 
 
 
 @contextmanager
-def moto_server() -> Iterator[str]:
-    """moto's server while this is open; its address."""
-    words = [sys.executable, "-c", _MOTO]
+def server_process(code: str) -> Iterator[str]:
+    """A server, which says its port, while this is open; its address."""
+    words = [sys.executable, "-c", code]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             process.kill()
+
+
+def moto_server() -> AbstractContextManager[str]:
+    """moto's server while this is open; its address."""
+    return server_process(_MOTO)
+
+
+@contextmanager
+def google_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An emulator of Google's storage, with an empty bucket `bucket`, to which `gs://` leads while this is open."""
+    with server_process(_GOOGLE) as address, monkeypatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", address)
+        yield address
 
 
 _BUCKETS = iter(range(1_000_000))

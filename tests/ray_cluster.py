@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
 import pytest
+
+from hashtag_photos.http import Local
+from hashtag_photos.run import Run
 
 CPUS = 4  # of which each does a share of a download; this machine may have fewer
 
@@ -41,3 +49,55 @@ def cluster() -> Iterator[str]:
     """The address of a cluster of one node."""
     with running(CPUS) as address:
         yield address
+
+
+def until(what: Callable[[], object], seconds: float = 60) -> None:
+    last = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < last, "it never came to be"
+        time.sleep(0.01)
+
+
+@contextmanager
+def another_node(*options: str, within: tuple[str, ...] = (), **environment: str) -> Iterator[None]:
+    """A second machine in the cluster, as far as can be told here."""
+    import ray
+
+    before = len([each for each in ray.nodes() if each["Alive"]])
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1", *options]
+    own = ["--address", os.environ["RAY_ADDRESS"], "--object-store-memory", str(100 << 20)]
+    node = subprocess.Popen(
+        [*within, *start, *own],
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: len([each for each in ray.nodes() if each["Alive"]]) > before)
+        yield
+    finally:
+        os.killpg(node.pid, signal.SIGTERM)
+        node.wait()
+        until(lambda: len([each for each in ray.nodes() if each["Alive"]]) == before)
+
+
+class Routed:
+    """A source whose posts stand in the run already: only the way to its server is needed."""
+
+    title = "a list"
+
+    def __init__(self, routes: dict[str, str]) -> None:
+        self.routes = routes
+
+    @contextmanager
+    def local(self) -> Iterator[Local]:
+        yield Local(routes=self.routes)
+
+
+def comparable(run: Run) -> pa.Table:
+    """The photos but for when they were fetched, sorted."""
+    table = run.dataset("photos").to_table()
+    return table.drop_columns(["fetched_at"]).sort_by(
+        [(name, "ascending") for name in ("source", "post_id", "position")]
+    )

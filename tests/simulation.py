@@ -1,17 +1,20 @@
 """Corpora of which the truth is known, drawn from and corrected as users do: how often do the intervals hold it?
 
-python tests/simulation.py [CORPORA] prints the table of docs/STATISTICS.md: 2,000 take five minutes on two cores
+python tests/simulation.py 1000 prints the table of docs/STATISTICS.md: three to four minutes on two cores
+python tests/simulation.py held writes tests/simulation.csv: how often intervals held the truth in the test's corpora
 """
 
 from __future__ import annotations
 
+import csv
 import functools
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,10 @@ from hashtag_photos import estimate, sampling
 from hashtag_photos.agreement import cross_fitted
 
 SEED = 20261122
+#: corpora of each setting that tests/test_simulation.py makes; they are among those of the table
+CORPORA = 300
+#: how often intervals held the truth in them, when the table was made
+HELD = Path(__file__).with_suffix(".csv")
 
 
 @dataclass(frozen=True)
@@ -226,6 +233,11 @@ class Result:
         return ((self.low <= self.truth) & (self.truth <= self.high))[~self.refused].mean(axis=0)
 
     @property
+    def rates(self) -> list[float]:
+        """How often the truth was held, in percent: of each class, of the difference and of the ratio."""
+        return [round(100 * float(rate), 2) for rate in (*self.covered, self.difference.mean(), self.ratio.mean())]
+
+    @property
     def width(self) -> NDArray[np.float64]:
         return (self.high - self.low)[~self.refused].mean(axis=0)
 
@@ -344,6 +356,20 @@ def table(corpora: int) -> Iterator[str]:
             yield row(name, of, unit, result)
 
 
+def held(results: Iterable[tuple[Setting, dict[str, Result]]]) -> Iterator[list[str]]:
+    """Lines of HELD: setting, unit, rates."""
+    for of, units in results:
+        for unit, result in units.items():
+            yield [repr(of), unit, *map(str, result.rates)]
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["held"]:
+        together = [*SETTINGS, *CAUTIOUS, *FALLBACK]
+        with HELD.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(
+                held(zip(together, simulate(together, CORPORA), strict=True))
+            )
+        sys.exit()
     for line in table(int(sys.argv[1]) if len(sys.argv) > 1 else 2000):
         sys.stdout.write(line + "\n")

@@ -423,7 +423,8 @@ def test_an_edited_picture_is_the_same_one(edit: str) -> None:
 def test_80_pictures_under_all_edits_among_320_others() -> None:
     """The bundled model on drawn scenes, which is hard: those of one kind look alike.
 
-    Of all edits 93.2 % join, where 95 was wanted: borders and brighter copies are missed, each counted once more.
+    Of all edits 95.7 % join, as was wanted; of 200 pictures among 1,000 others 93.2 % did: borders and brighter copies
+    are missed, each counted once more.
     """
     from draw_scenes import SCENES, draw
 
@@ -451,7 +452,7 @@ def test_80_pictures_under_all_edits_among_320_others() -> None:
     joined = np.array([of_original[each] for each in picture]) == groups
     shares = {name: round(float(joined[edits == name].mean()), 3) for name in EDITS}
     assert joined[np.isin(edits, SAME)].mean() >= 0.99, shares
-    assert joined[edits != ""].mean() >= 0.925, shares
+    assert joined[edits != ""].mean() >= 0.95, shares
 
     def pairs(counts: Counter[object]) -> int:
         return sum(each * (each - 1) // 2 for each in counts.values())

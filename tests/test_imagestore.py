@@ -25,7 +25,7 @@ from object_store import Proxy, Store, moto_server, new_bucket
 
 import hashtag_photos as hp
 from hashtag_photos import imagestore, sources
-from hashtag_photos.errors import RunConflictError, UsageError
+from hashtag_photos.errors import RunConflictError, RunError, StorageError, UsageError
 from hashtag_photos.imagestore import INDEX, SHARDS, ImageStore, Layout, file_name
 from hashtag_photos.labels import find_labels
 from hashtag_photos.records import Photo, PhotoStatus
@@ -221,6 +221,7 @@ def test_tidying_merges_small_shards_and_removes_what_nothing_refers_to(
     assert len(members(run)) == len(images)
     assert opened(run, images) == images
     assert opened(reader, images) == images, "what it knew is out of date, and it finds out"
+    run.images.tidy()  # and parts of the index that were merged go
     before = {path: path.stat().st_mtime_ns for path in Path(run.location).rglob("*") if path.is_file()}
     run.images.tidy()
     Run(run.location).images.tidy()
@@ -430,6 +431,56 @@ def test_images_that_wait_take_no_more_room_than_there_is(
     said = asked_of(many, run.images.layout, run.storage, tmp_path)
     assert [each["address"] for each in said] == list(range(80))
     assert 20_000 <= most < 23_000
+
+
+def test_a_store_that_is_away_is_not_asked_for_what_still_waits(run: Run, tmp_path: Path) -> None:
+    asked = []
+
+    class Away(ImageStore):
+        def adopt(self, files: Any) -> Any:
+            asked.append(len(files))
+            raise StorageError("away")
+
+    async def go() -> None:
+        with ThreadPoolExecutor(1) as thread:
+            keeper = fetching._Keeper(Away(run.storage, Layout()), thread, lambda said: None)
+            first, second = files(tmp_path / "in", contents(2))
+            await keeper.room(1)
+            keeper.keep(1, 1, {"size": 1}, first)
+            keeper.finish()
+            with pytest.raises(StorageError):
+                await keeper.run()
+            await keeper.room(1)
+            keeper.keep(2, 1, {"size": 1}, second)
+            with pytest.raises(StorageError):
+                keeper.leave()
+
+    asyncio.run(go())
+    assert asked == [1]
+
+
+def test_an_index_that_is_merged_while_it_is_read_is_read_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = {}
+    for seed in range(8):
+        keep(run, some := contents(1, seed))
+        images |= some
+    reader, before = Run(run.location), Run.batches
+
+    def merged(self: Run, table: str, *columns: str, **options: Any) -> Iterator[Any]:
+        for number, batch in enumerate(before(self, table, *columns, **options)):
+            if number == 1 and self is reader:
+                monkeypatch.undo()
+                run.compact(INDEX)
+            yield batch
+
+    monkeypatch.setattr(Run, "batches", merged)
+    assert opened(reader, images) == images
+    assert run.storage.names(INDEX) == ["part-000001-000008.parquet"]
+    (Path(run.location) / INDEX / "part-000001-000008.parquet").write_bytes(b"damaged")
+    with pytest.raises(RunError, match="damaged"):
+        opened(Run(run.location), images)
 
 
 def drawn(number: int) -> bytes:

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -16,7 +18,7 @@ from typing import IO
 import pyarrow as pa
 import pytest
 from conftest import SAMPLE, command
-from object_store import FAULTS, Proxy, Store
+from object_store import FAULTS, Proxy, Store, google_emulator
 
 import hashtag_photos as hp
 from hashtag_photos import lease, storage
@@ -39,6 +41,7 @@ def filled(content: bytes) -> Callable[[IO[bytes]], object]:
 def gives_up(monkeypatch: pytest.MonkeyPatch, attempts: int = 1) -> None:
     """Have this process ask once instead of for more than a minute."""
     monkeypatch.setattr(storage, "_ATTEMPTS", attempts)
+    monkeypatch.setattr(storage, "_HASTY_ATTEMPTS", attempts)
     storage._amazon.cache_clear()
 
 
@@ -83,6 +86,39 @@ def test_more_files_than_one_answer_lists_are_all_there(s3: Store, tmp_path: Pat
         Storage(s3.at("run")).adopt([(tmp_path / "one", "images/one.jpg")])
         assert [method for method, _ in proxy.asked] == ["PUT"], "one request an image"
     assert there.read("images/1049.jpg") == b"1049"
+
+
+def test_an_image_is_read_by_one_question_for_its_size_and_one_for_its_bytes(s3: Store, tmp_path: Path) -> None:
+    contents = {"a" * 64: os.urandom(MB // 5), "b" * 64: os.urandom(3 * MB), "c" * 64: b""}
+    run = Run(s3.at("run"))
+    run.keep_images_as("files")
+    for sha256, content in contents.items():
+        (tmp_path / sha256).write_bytes(content)
+    run.images.adopt([(tmp_path / sha256, sha256, "JPEG") for sha256 in contents])
+    with s3.behind(Proxy()) as proxy:
+        run = Run(s3.at("run"))
+        for sha256, content in contents.items():
+            proxy.asked.clear()
+            with run.images.open(sha256, "JPEG") as file:
+                assert file.read() == content
+            assert [method for method, _ in proxy.asked] == ["HEAD", "GET"][: 1 + bool(content)]
+        proxy.asked.clear()
+        run.storage.read("run.json")
+        assert [method for method, _ in proxy.asked] == ["HEAD", "GET"]
+
+
+def test_where_one_file_of_many_is_refused_for_good_no_further_one_is_tried(
+    s3: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gives_up(monkeypatch)
+    files = [(tmp_path / str(number), f"images/{number}.jpg") for number in range(100)]
+    for file, _ in files:
+        file.write_bytes(b"x")
+    with s3.behind(Proxy(refuse=lambda method, path: 500)) as proxy:
+        with pytest.raises(StorageError, match="run the same command again later"):
+            Storage(s3.at("run")).adopt(files)
+        assert len(proxy.asked) <= 16, "those that were on their way"
+    assert all(file.exists() for file, _ in files)
 
 
 def test_what_fails_for_a_while_is_asked_again(s3: Store) -> None:
@@ -148,7 +184,14 @@ def test_a_file_that_could_not_be_filled_is_not_sent(s3: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(403, "AWS_ACCESS_KEY_ID .* what it may do in this bucket"), (503, "run the same command")]
+    ("status", "words"),
+    [
+        (301, "its region by AWS_REGION"),
+        (400, "whether the key is still good"),
+        (403, "AWS_ACCESS_KEY_ID .* what it may do in this bucket"),
+        (409, "[^a-z]409.*run the same command again later"),
+        (503, "run the same command again later"),
+    ],
 )
 def test_a_store_that_refuses_says_what_to_do(
     s3: Store, monkeypatch: pytest.MonkeyPatch, status: int, words: str
@@ -167,8 +210,10 @@ def test_a_store_that_refuses_says_what_to_do(
 
 
 def test_a_bucket_that_is_not_there_is_said(s3: Store) -> None:
-    with pytest.raises(StorageError, match=r"no such bucket .*: make it"):
-        Storage("s3://none-of-that-name/run").write("x", filled(b"x"))
+    for asks in (lambda there: there.check_writable(), lambda there: there.write("x", filled(b"x"))):
+        with pytest.raises(StorageError, match=r"^s3://none-of-that-name: there is no such bucket: make it, [^.]*$"):
+            asks(Storage("s3://none-of-that-name/run"))
+    Storage(s3.at("run")).check_writable()
 
 
 def test_a_store_that_fails_is_no_damage_to_a_table(s3: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +303,25 @@ def test_a_second_writer_is_refused_until_the_first_is_dead_and_then_goes_on_at_
     assert Run(s3.at("run")).asked == {"model": "tiny", "labels": "others"}
     Run(s3.at("run")).ask(more="x")
     assert [name for name in run.storage.names(".lock") if name] == []
+
+
+@pytest.mark.parametrize("fails", ["GET .*list-type.*lock", "DELETE .*lock", "PUT .*lock"])
+def test_a_claim_that_could_not_be_withdrawn_shuts_nobody_out_of_the_process_that_stated_it(
+    s3: Store, impatient: None, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    gives_up(monkeypatch)
+    monkeypatch.setattr("hashtag_photos.handlabels._PATIENCE", 0.0)
+    run = Run(s3.at("run"))
+    run.ask(model="tiny")
+    lost = lambda method, path: re.match(fails, f"{method} {path}") or method == "DELETE"  # noqa: E731
+    with s3.behind(Proxy(refuse=lambda method, path: 503 if lost(method, path) else None)):
+        for asks in (lambda there: there.ask(labels="a"), lambda there: HandLabels(there).add(label(1))):
+            with suppress(StorageError):
+                asks(Run(s3.at("run")))
+    HandLabels(Run(s3.at("run"))).add(label(2))
+    with run.writing(), pytest.raises(RunLockedError, match="written by something else in this process"):
+        Run(s3.at("run")).ask(more="x")
+    assert HandLabels(run).rows()[-1] == label(2)
 
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -399,6 +463,59 @@ def test_what_people_did_to_the_file_holds_as_on_a_disk(s3: Store) -> None:
     assert run.storage.read(LABELS) == broken
 
 
+# Google's storage, as far as an emulator behaves like it
+
+
+def test_a_run_in_googles_storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with google_emulator(monkeypatch):
+        run = Run("gs://bucket/runs/mine")
+        with pytest.raises(StorageError, match="gs://none: there is no such bucket"):
+            Storage("gs://none/run").check_writable()
+        run.storage.check_writable()
+        hp.collect(run, hp.sources.sample(), limit=20)
+        assert hp.download(run).new >= 20
+        for number in range(2):
+            HandLabels(Run(run.location)).add(label(number))
+        run = Run(run.location)
+        rows = run.dataset("photos").to_table().to_pylist()
+        for row in rows:
+            with run.images.open(row["sha256"], row["format"]) as file:
+                assert hashlib.sha256(file.read()).hexdigest() == row["sha256"]
+        assert hp.download(run).new == 0
+        assert HandLabels(run).rows() == [label(0), label(1)]
+        with run.writing(), pytest.raises(RunLockedError):
+            Run(run.location).ask(more="x")
+        assert run.storage.names(".lock") == []
+        with pytest.raises(FileNotFoundError):
+            run.storage.open("none")
+        for above in ("gs://bucket", "gs://bucket/runs"):
+            with pytest.raises(RunError, match=r"not a run folder .it has no run.json, but '(runs|mine)'"):
+                Run(above)
+
+
+def test_a_large_upload_to_googles_storage_that_fails_shows_nothing_and_leaves_the_old_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its second part is refused; the store would take what comes after, such as the end of the stream."""
+
+    class Refuses(Proxy):
+        parts = 0
+
+        def fault(self, method: str, path: str) -> str:
+            self.parts += method == "PUT"
+            return "403" if method == "PUT" and self.parts == 2 else ""
+
+    with google_emulator(monkeypatch) as address:
+        old = Storage("gs://bucket/run")
+        old.write("shard", filled(b"old"))
+        for name in ("shard", "new"):
+            proxy = Refuses()
+            with Store(address, "bucket", monkeypatch).behind(proxy), pytest.raises(StorageError, match="Who asks"):
+                Storage("gs://bucket/run").write(name, filled(b"x" * 25 * MB))
+            assert proxy.parts >= 2
+        assert (old.names(), old.read("shard")) == (["shard"], b"old")
+
+
 # The whole walk
 
 
@@ -436,6 +553,46 @@ def table_of(run: Run, name: str) -> list[dict[str, object]]:
     return sorted(
         ({k: v for k, v in row.items() if k not in ("fetched_at", "author")} for row in table.to_pylist()), key=repr
     )
+
+
+@pytest.mark.parametrize("then", ["is there again", "is away"])
+def test_a_store_that_is_away_for_longer_than_it_is_asked_costs_no_row_and_doubles_none(
+    s3: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """A part is written, and the answer lost for good; the same command goes on later."""
+    gives_up(monkeypatch)
+    (tmp_path / "sitecustomize.py").write_text("from hashtag_photos import storage; storage._ATTEMPTS = 1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # for who fetches
+    monkeypatch.setattr("hashtag_photos.stages.download.PART_ROWS", 20)
+    asked_when_away = []
+
+    class Away(Proxy):
+        since_lost = False
+
+        def fault(self, method: str, path: str) -> str:
+            if self.since_lost and then == "is away":
+                asked_when_away.append(path)
+                return "503"
+            if method == "PUT" and "/photos/part-" in path and not self.since_lost:
+                self.since_lost = True
+                return "cut after"
+            return ""
+
+    hp.collect(hp.Run(s3.at("run")), hp.sources.sample())
+    with s3.behind(Away()), pytest.raises(StorageError, match="run the same command again later"):
+        hp.download(hp.Run(s3.at("run")))
+    rows = table_of(Run(s3.at("run")), "photos")
+    assert len(rows) == 20 if then == "is away" else len(rows) > 20
+    if then == "is away":
+        assert len([path for path in asked_when_away if "photos" in path]) == 1, "tried once more, at the end"
+    there = Storage(s3.at("run"))
+    for claim in there.names(".lock"):  # its process ended, in truth
+        there.remove(f".lock/{claim}")
+    local = hp.Run(tmp_path / "run")
+    hp.collect(local, hp.sources.sample())
+    hp.download(local)
+    assert hp.download(hp.Run(s3.at("run"))).new == local.dataset("photos").count_rows() - len(rows)
+    assert table_of(Run(s3.at("run")), "photos") == table_of(local, "photos")
 
 
 KILLER = """

@@ -168,7 +168,7 @@ def test_what_pillow_decodes_is_identical(both: tuple, name: str, file: io.Bytes
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_jpegs_stand_upright(both: tuple, orientation: int, mode: str) -> None:
-    found, expected = both_of(both, encoded(scene(601, 450).convert(mode), "JPEG", orientation, quality=88))
+    found, expected = both_of(both, encoded(scene(901, 700).convert(mode), "JPEG", orientation, quality=88))
     assert psnr(as_bytes(found, both[1]), as_bytes(expected, both[1])) >= 68
 
 

@@ -134,12 +134,41 @@ def test_dearer_machines_make_a_dearer_plan() -> None:
         assert dollars(after, -2) - dollars(before, -2) == pytest.approx(9 * dollars(before, column), rel=0.15)
 
 
+def test_an_image_of_the_store_is_two_requests_and_their_time() -> None:
+    known = Assumptions(attachments=1, had=1, distinct=1, get=0.5, store_ms=100)
+    assert scaling.reading(known, 1000) == pytest.approx(2 * 0.5)
+    assert scaling.read_seconds(known) == pytest.approx(0.2)
+
+
+def test_a_shard_is_closed_when_it_is_full_or_after_15_seconds() -> None:
+    """Of 1 MB a picture: 256 of them, or 15 times those of a second."""
+    known = Assumptions(attachments=1, had=0.5, distinct=0.5, picture_kb=1000, put=1.0, upload_mb=10)
+    assert scaling.shards(known, 4_000_000) == pytest.approx(1_000_000 / 256)
+    assert scaling.shards(known, 4_000_000, rate=30) == pytest.approx(1_000_000 / (30 / 4 * 15))
+    assert scaling.writing(known, 4_000_000, rate=30) == pytest.approx(1_000_000 / 10 / 1000)
+    assert scaling.writing(known, 4_000_000, rate=2) == pytest.approx(1_000_000 / (2 / 4 * 15) / 1000)
+
+
+def test_tables_are_put_in_their_places_and_words_left() -> None:
+    found = [("download: x", 1.0, 1.1), ("classify: y", 2.0, 1.0)]
+    before = "# T\n\n## One\n\nA.\n\n| a |\n\nB.\n\n| b |\n\nC.\n\n## Two\n\n| c |\n\nold.\n\nD.\n"
+    after = scaling.written(before, {"One": "| 1 |\n| 2 |\n\n| 3 |", "Two": scaling.compared(found, 3)})
+    assert after.startswith("# T\n\n## One\n\nA.\n\n| 1 |\n| 2 |\n\nB.\n\n| 3 |\n\nC.\n\n## Two\n\n| run |")
+    assert (
+        "| download: x | 1.00 | 1.10 | 0.91 |\n| classify: y | 2.00 | 1.00 | 2.00 |\n\n1 of 2 are within 15 %" in after
+    )
+    assert after.endswith("\n\nD.\n")
+    assert "old" not in after
+    with pytest.raises(ValueError, match="zip"):
+        scaling.written(before, {"One": "| 1 |"})
+
+
 def test_the_document_shows_these_tables() -> None:
     document = (REPOSITORY / "SCALING.md").read_text()
     for heading, tables in scaling.plan(Assumptions()).items():
         (section,) = [part for part in document.split("\n## ")[1:] if part.startswith(f"{heading}\n")]
         for table in tables.split("\n\n"):
-            assert table in section, f"{heading}: make it anew by python scripts/simulate_scaling.py --plan"
+            assert table in section, f"{heading}: make it anew by python scripts/simulate_scaling.py --plan --write"
 
 
 @pytest.mark.parametrize(

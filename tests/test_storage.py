@@ -194,9 +194,11 @@ def test_a_folder_that_can_not_be_written_says_so(tmp_path: Path) -> None:
         ("s3://key:sec/ret@bucket/run", "no keys"),
         ("s3://bucket/run?access_key=key&secret_key=secret", "no parameters; .* AWS_ENDPOINT_URL"),
         ("gs://token@bucket/run", "no keys, .*GOOGLE_APPLICATION_CREDENTIALS"),
+        (Path("s3://bucket/run"), "type s3://bucket/run, in Python as text and not as a Path"),
+        ("GS:/bucket/run", "type gs://bucket/run"),
     ],
 )
-def test_an_address_that_can_t_be_one_is_refused_and_no_key_in_it_is_shown(address: str, words: str) -> None:
+def test_an_address_that_can_t_be_one_is_refused_and_no_key_in_it_is_shown(address: str | Path, words: str) -> None:
     with pytest.raises(StorageError, match=words) as refused:
         Storage(address)
     assert not re.search("secret@|sec/ret|=secret|token@", str(refused.value) + str(refused.value.subject))

@@ -6,8 +6,11 @@ imports are inside the commands, so that --help is there at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from hashtag_photos.stages.engine import Engine
     from hashtag_photos.stages.tally import Tally
 
+
+_LEAVE_SECONDS = 10.0  # what was had is kept meanwhile
+_INTERRUPTED = "interrupted; what was had is kept: the same command goes on from here"
 
 app = typer.Typer(
     name="hashtag-photos",
@@ -522,6 +528,7 @@ def fetch_model(
 def main() -> NoReturn:
     """The entry point."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was had is kept then, too
+    _leave_in_time()
     try:
         app()
     except HashtagPhotosError as error:
@@ -529,9 +536,30 @@ def main() -> NoReturn:
         sys.exit(2)
     except SystemExit as end:
         if end.code == 130:
-            print("interrupted; what was had is kept: the same command goes on from here", file=sys.stderr)
+            print(_INTERRUPTED, file=sys.stderr)
         raise
     sys.exit(0)
+
+
+def _leave_in_time() -> None:
+    """Have Ctrl-C end this process within seconds, whatever it waits for, as `kill -9` would.
+
+    An object store that is away is asked for more than a minute, by calls that no KeyboardInterrupt reaches.
+    """
+    heard, hears = os.pipe()
+    os.set_blocking(hears, False)
+    signal.set_wakeup_fd(hears, warn_on_full_buffer=False)
+
+    def leave() -> None:
+        while os.read(heard, 1)[0] not in (signal.SIGINT, signal.SIGTERM) or (
+            signal.getsignal(signal.SIGINT) is not signal.default_int_handler  # as while a page is served
+        ):
+            pass
+        time.sleep(_LEAVE_SECONDS)
+        print(_INTERRUPTED, file=sys.stderr, flush=True)
+        os._exit(130)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 # What was asked
@@ -963,7 +991,7 @@ def _say_next(folder: Run, tally: Tally) -> None:
         ]
         more = ("--limit", str(2 * max(limits))) if limits else ()
         tell(f"next       the posts are not all there; to go on: {command('run', '--run', folder.location, *more)}")
-    elif [each["kind"] for each in folder.asked["sources"]] == ["sample"]:
+    elif [each["kind"] for each in folder.asked.get("sources", ())] == ["sample"]:
         own = "make classify POSTS=posts.jsonl" if by_make() else command("run", "--posts", "posts.jsonl")
         tell(f"next       look at the report; then a hashtag (README.md), or your own posts: {own}")
     else:

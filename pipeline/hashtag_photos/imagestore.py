@@ -25,7 +25,7 @@ from itertools import accumulate, groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
-from hashtag_photos.errors import StorageError
+from hashtag_photos.errors import RunError, StorageError
 from hashtag_photos.storage import Storage
 
 if TYPE_CHECKING:
@@ -272,9 +272,14 @@ class ImageStore:
         with self._lock:
             if self._index is None or self._index is newer_than:
                 parts = tuple(self._storage.names(INDEX))
-                if self._index is None or parts != self._index.parts:
+                while self._index is None or parts != self._index.parts:
                     rows = self._run().batches(INDEX, "sha256", "shard", "offset", "size", rows=_INDEX_ROWS)
-                    self._index = _Index(parts, rows)
+                    try:
+                        self._index = _Index(parts, rows)
+                    except RunError:
+                        before, parts = parts, tuple(self._storage.names(INDEX))
+                        if parts == before:  # it is damaged, and not merged while it was read
+                            raise
             return self._index
 
     def _run(self) -> Tables:

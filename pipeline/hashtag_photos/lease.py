@@ -31,6 +31,7 @@ _SURE = 100.0  # seconds for which a claim holds without looking: the store's cl
 _RENEWED_EVERY = 20.0  # seconds
 _PATIENCE_WHEN_LATE = 5.0  # seconds
 _PAUSE = 0.2, 1.0  # seconds, by chance, so that two that gave way to each other don't do so again
+_STATED: set[str] = set()  # claims of this process, from when they are stated until they are withdrawn
 
 
 class Lease:
@@ -38,12 +39,15 @@ class Lease:
 
     def __init__(self, storage: Storage, folder: str) -> None:
         self._storage = storage
+        self._hasty = Storage(storage.location, hasty=True)  # for what is tried again soon, or as well left undone
         self._folder = folder
         self._name = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._path = f"{folder}/{self._name}"
         self._depth = 0
         self._sure_until = 0.0
         self._lost = False
         self._guard = threading.Lock()
+        self._changing = threading.Lock()  # whether it is held
         self._released = threading.Event()
         self._renewer: threading.Thread | None = None
 
@@ -57,14 +61,15 @@ class Lease:
 
         Raises StorageError if the store can't be asked.
         """
-        if not self._depth:
-            with self._guard:
-                self._state_anew(patience)
-            self._lost = False
-            self._released = threading.Event()
-            self._renewer = threading.Thread(target=self._renew, args=[self._released], daemon=True)
-            self._renewer.start()
-        self._depth += 1
+        with self._changing:
+            if not self._depth:
+                with self._guard:
+                    self._state_anew(patience)
+                self._lost = False
+                self._released = threading.Event()
+                self._renewer = threading.Thread(target=self._renew, args=[self._released], daemon=True)
+                self._renewer.start()
+            self._depth += 1
 
     def check(self) -> None:
         """Raise RunLockedError if another process took over, as it may when nothing was heard from this one."""
@@ -80,13 +85,13 @@ class Lease:
 
     def release(self) -> None:
         """Give the right back, at the last of nested calls."""
-        self._depth -= 1
-        if self._depth or self._renewer is None:
-            return
-        self._released.set()
-        self._renewer.join()  # a claim that arrives later would be nobody's
-        with suppress(StorageError):  # then it ends by itself
-            self._storage.remove(f"{self._folder}/{self._name}")
+        with self._changing:
+            self._depth -= 1
+            if self._depth or self._renewer is None:
+                return
+            self._released.set()
+            self._renewer.join()  # a claim that arrives later would be nobody's
+            self._withdraw()
 
     def _renew(self, released: threading.Event) -> None:
         while not released.wait(_RENEWED_EVERY):
@@ -94,28 +99,37 @@ class Lease:
                 begun = _clock()
                 if self._lost or begun >= self._sure_until:
                     continue  # who wants to write looks whether somebody took over
-                self._state()
+                self._state(self._hasty)
                 if _clock() < self._sure_until:
                     self._sure_until = begun + _SURE
 
-    def _state(self) -> None:
-        self._storage.write(f"{self._folder}/{self._name}", lambda file: file.write(b"writes here\n"))
+    def _state(self, storage: Storage) -> None:
+        _STATED.add(self._name)
+        storage.write(self._path, lambda file: file.write(b"writes here\n"))
+
+    def _withdraw(self) -> None:
+        _STATED.discard(self._name)
+        with suppress(StorageError):  # then it ends by itself, and for this process at once
+            self._hasty.remove(self._path)
 
     def _state_anew(self, patience: float) -> None:
         last = time.monotonic() + patience
         while True:
             begun = _clock()
-            self._state()
-            other = self._other()
+            try:
+                self._state(self._storage)
+                other = self._other()
+            except BaseException:
+                self._withdraw()
+                raise
             if other is None:
                 self._sure_until = begun + _SURE
                 return
-            self._storage.remove(f"{self._folder}/{self._name}")
+            self._withdraw()
             if time.monotonic() >= last:
                 raise RunLockedError(
-                    f"{self._storage.location} is being written by another process ({_shown(other)}): wait until it "
-                    f"ends, or, if its machine is gone, for {EXPIRES.total_seconds():.0f} seconds; or choose another "
-                    "folder with --run",
+                    f"{self._storage.location} is being written by {_shown(other)}: wait until it ends, or, if its "
+                    f"machine is gone, for {EXPIRES.total_seconds():.0f} seconds; or choose another folder with --run",
                     subject=self._storage.location,
                 )
             time.sleep(random.uniform(*_PAUSE))
@@ -125,8 +139,8 @@ class Lease:
         claims = self._storage.changed(self._folder)
         now = claims.pop(self._name, None)
         if now is None:
-            return "which took over just now"
-        over = [name for name, at in claims.items() if now - at > EXPIRES or _is_dead(name)]
+            return ""  # who removed this one took over just now
+        over = [name for name, at in claims.items() if now - at > EXPIRES or _is_over(name)]
         alive = sorted(claims.keys() - set(over))
         if alive:
             return alive[0]
@@ -152,11 +166,13 @@ def _machine() -> str:
     return f"{name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
 
 
-def _is_dead(name: str) -> bool:
-    """Whether a claim is of a process of this machine that is no more."""
+def _is_over(name: str) -> bool:
+    """Whether a claim is of a process of this machine that is no more, or was withdrawn in this one."""
     machine, _, rest = name.rpartition("-")[0].rpartition("-")
     if machine != _machine() or not rest.isdecimal():
         return False
+    if int(rest) == os.getpid():
+        return name not in _STATED
     try:
         os.kill(int(rest), 0)
     except ProcessLookupError:
@@ -167,8 +183,10 @@ def _is_dead(name: str) -> bool:
 
 
 def _shown(name: str) -> str:
+    if name.startswith(f"{_machine()}-{os.getpid()}-"):
+        return "something else in this process"
     parts = name.rsplit("-", 3)
-    return f"number {parts[2]} on {parts[0]}" if len(parts) == 4 else name
+    return "another process" + (f" (number {parts[2]} on {parts[0]})" if len(parts) == 4 else "")
 
 
 def _clock() -> float:

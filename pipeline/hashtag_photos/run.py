@@ -154,17 +154,26 @@ class Run:
     # Tables
 
     def append(self, table: str, rows: pa.Table) -> None:
-        """Add a part to a table (`posts`, `photos`, `embeddings/<model>`): it appears whole, or not at all."""
+        """Add a part to a table (`posts`, `photos`, `embeddings/<model>`): it appears whole, or not at all.
+
+        If this fails it may stand there all the same, as where an answer is lost on its way. So whoever wants to try
+        again does so by `next_part`, asked once, and `write_table`; or looks for the keys.
+        """
         if rows.num_rows:
-            last = max((each.last for each in _spans(self.storage.names(table))), default=0)
-            self.write_table(f"{table}/part-{last + 1:06d}.parquet", rows)
+            self.write_table(self.next_part(table), rows)
+
+    def next_part(self, table: str) -> str:
+        """Where the next part of a table is to stand."""
+        last = max((each.last for each in _spans(self.storage.names(table))), default=0)
+        return f"{table}/part-{last + 1:06d}.parquet"
 
     def compact(self, table: str) -> None:
         """Merge parts that follow each other and are small, into parts of up to PART_ROWS rows, in the same order.
 
         Where this is interrupted, or killed, the table holds the same: a merged part says by its name which ones it
-        stands for, and readers pass these over until the next compaction removes them. Does nothing, and writes
-        nothing, where there is little to merge. Only for who holds the run's lock.
+        stands for, and readers pass these over until the next compaction removes them. They are removed at once
+        otherwise, since who reads the folder with another tool would count their rows twice; who had begun to read
+        them is told to begin again. Writes nothing where there is little to merge. Only for who holds the run's lock.
         """
         spans = _spans(self.storage.names(table))
         standing = _standing(spans)
@@ -362,10 +371,10 @@ class Run:
 
     def _read_manifest(self) -> dict[str, Any]:
         if not self.storage.exists("run.json"):
-            strangers = [name for name in self.storage.names() if not name.startswith(".")]
-            if strangers:
+            stranger = self.storage.stranger()
+            if stranger is not None:
                 raise RunError(
-                    f"{self.location} is not a run folder (it has no run.json, but {strangers[0]!r}): "
+                    f"{self.location} is not a run folder (it has no run.json, but {stranger!r}): "
                     "choose a new or empty folder with --run",
                     subject=self.location,
                 )

@@ -25,6 +25,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -52,11 +53,14 @@ _READ_AT_ONCE = 1 << 20  # bytes: most images with one request
 _SENT_AT_ONCE = 16  # objects
 _AT_ONCE = 32  # requests, of this process to object stores
 _ATTEMPTS = 10  # at a request, with back-off up to 20 s: ninety seconds, where nobody answers
+_HASTY_ATTEMPTS = 3
 _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30
 _KEYS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; a server by AWS_ENDPOINT_URL",
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; a server by AWS_ENDPOINT_URL, its region by "
+    "AWS_REGION",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
 }
+_ADDRESS_AS_PATH = re.compile(rf"({'|'.join(_KEYS)}):/+(.*)", re.IGNORECASE)  # what a Path makes of one
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
@@ -64,16 +68,24 @@ class Storage:
     """A folder at a path or an `s3://bucket/folder`, `gs://bucket/folder` address. Paths given to its methods are
     relative, with slashes. Any number of processes and machines may have one of the same folder.
 
-    Making one asks nobody. Raises StorageError if there can be no such folder.
+    Making one asks nobody. Raises StorageError if there can be no such folder. A hasty one asks an object store a few
+    times within seconds, and not for a minute and more: for what is as well left undone.
     """
 
-    def __init__(self, location: str | os.PathLike[str]) -> None:
+    def __init__(self, location: str | os.PathLike[str], *, hasty: bool = False) -> None:
         self.location = os.fspath(location)
+        self._attempts = _HASTY_ATTEMPTS if hasty else _ATTEMPTS
         self._store, sign, place = self.location.partition("://")
         if sign and self._store != "file":
             self.root = _bucket_and_folder(self._store, place)
             #: the folder on this machine, or None in an object store
             self.local: Path | None = None
+        elif not sign and (meant := _ADDRESS_AS_PATH.match(self.location)):
+            raise StorageError(
+                f"{self.location} is no address: type {meant[1].lower()}://{meant[2]}, in Python as text and not as a "
+                "Path, which takes a slash away",
+                subject=self.location,
+            )
         else:
             path = Path(unquote(urlsplit(self.location).path)) if sign else Path(self.location).expanduser()
             self.root = str(path.resolve())
@@ -90,10 +102,13 @@ class Storage:
         """pyarrow's file system, whose paths `path` gives. Raises StorageError if an object store can't be asked."""
         if self.local is None:
             with self._explained(""):
-                return _client(self._store, self.root.partition("/")[0])
+                return self._client()
         from pyarrow import fs as pafs  # 60 MB, which a process that only moves files into a local folder needn't have
 
         return pafs.LocalFileSystem()
+
+    def _client(self, *, in_parts: bool = False) -> pafs.FileSystem:
+        return _client(self._store, self.root.partition("/")[0], self._attempts, in_parts)
 
     def path(self, relative: str) -> str:
         """The path that `self.fs` understands."""
@@ -107,6 +122,11 @@ class Storage:
             error: type[OSError] = PermissionError if nearest.is_dir() else NotADirectoryError
             if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
                 raise storage_error(error(), str(self.local))
+            return
+        bucket = self.root.partition("/")[0]
+        with suppress(OSError):  # who may write below a folder need not be told of the bucket
+            if self.fs.get_file_info(bucket).type.name == "NotFound":
+                raise _no_bucket(f"{self._store}://{bucket}")
 
     def exists(self, relative: str) -> bool:
         """Whether the file stands there, whole."""
@@ -114,12 +134,25 @@ class Storage:
             return bool(self.fs.get_file_info(self.path(relative)).is_file)
 
     def names(self, relative: str = "") -> list[str]:
-        """Names of the files and folders directly below, sorted; none if there is no such folder."""
+        """Names of the files directly below, sorted; none if there is no such folder. Folders are named, too, but in
+        Google's storage, which pyarrow asks for objects alone."""
         from pyarrow import fs as pafs
 
         selector = pafs.FileSelector(self.path(relative).rstrip("/"), allow_not_found=True)
         with self._explained(relative):
             return sorted(info.base_name for info in self.fs.get_file_info(selector))
+
+    def stranger(self) -> str | None:
+        """The name of a file or folder directly below, if there is any whose name doesn't begin with a dot."""
+        from pyarrow import fs as pafs
+
+        strangers = [name for name in self.names() if not name.startswith(".")]
+        if self._store == "gs" and not strangers:
+            selector = pafs.FileSelector(self.root, allow_not_found=True, recursive=True)  # all that is below
+            with self._explained(""):
+                below = [info.path.removeprefix(f"{self.root}/") for info in self.fs.get_file_info(selector)]
+            strangers = sorted({path.partition("/")[0] for path in below if not path.startswith(".")})
+        return strangers[0] if strangers else None
 
     def looks(self, relative: str) -> object:
         """What changes when a file does, to be compared; None if there is none."""
@@ -142,8 +175,8 @@ class Storage:
 
     def read(self, relative: str) -> bytes:
         """The bytes of a file."""
-        with self._explained(relative), self.fs.open_input_stream(self.path(relative)) as stream:
-            return cast(bytes, stream.read())
+        with self._explained(relative), self.fs.open_input_file(self.path(relative)) as file:
+            return cast(bytes, file.read())  # as one request: its size is known
 
     def open(self, relative: str) -> BinaryIO:
         """A file opened for reading, seekable. Raises FileNotFoundError if there is none.
@@ -223,14 +256,27 @@ class Storage:
             if self.local is not None:
                 self._adopt_by_renaming(self.local, files)
                 return
-        if files:
-            with ThreadPoolExecutor(min(len(files), _SENT_AT_ONCE)) as threads:
-                list(threads.map(self._adopt_by_sending, *zip(*files, strict=True)))
+        if not files:
+            return
+        given_up = threading.Event()  # where one is refused for good, no other is begun: each would take as long
 
-    def _adopt_by_sending(self, file: Path, relative: str) -> None:
-        with self._explained(relative), file.open("rb") as source:
-            self._send(source, relative)
-        file.unlink()
+        def send(file: Path, relative: str) -> None:
+            if given_up.is_set():
+                return
+            try:
+                with self._explained(relative), file.open("rb") as source:
+                    self._send(source, relative)
+            except BaseException:
+                given_up.set()
+                raise
+            file.unlink()
+
+        with ThreadPoolExecutor(min(len(files), _SENT_AT_ONCE)) as threads:
+            try:
+                for each in [threads.submit(send, *each) for each in files]:
+                    each.result()
+            finally:
+                given_up.set()
 
     def _adopt_by_renaming(self, local: Path, files: Sequence[tuple[Path, str]]) -> None:
         _sync_all([file for file, _ in files])
@@ -282,7 +328,7 @@ class Storage:
         size = os.fstat(source.fileno()).st_size
         content = source.read() if size <= _HELD else mmap.mmap(source.fileno(), size, access=mmap.ACCESS_READ)
         with self._explained(""):
-            fs = _client(self._store, self.root.partition("/")[0], in_parts=size > _SENT_WHOLE)
+            fs = self._client(in_parts=size > _SENT_WHOLE)
         with fs.open_output_stream(self.path(relative)) as stream:
             stream.write(content)
 
@@ -318,6 +364,11 @@ class _Remote(io.RawIOBase):
         with self._explained():
             return int(self._file.readinto(buffer))
 
+    def readall(self) -> bytes:
+        """The rest as one request; else it would be one for each 8 KiB."""
+        with self._explained():
+            return cast(bytes, self._file.read())
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return int(self._file.seek(offset, whence))
 
@@ -349,6 +400,8 @@ def storage_error(error: Exception, path: str) -> StorageError:
             what = f"the disk of {tempfile.gettempdir()} is full: free some space there, or name another folder in " + (
                 "TMPDIR, then run the same command again; what was had is kept"
             )
+    elif store in _KEYS and re.search("NO_SUCH_BUCKET|bucket does not exist|Bucket '.*' not found", str(error)):
+        return _no_bucket("/".join(path.split("/")[:3]))
     elif store in _KEYS:
         what = f"{reason}. {_what_to_do(error, store)}"
     elif isinstance(error, PermissionError) or getattr(error, "errno", None) in (
@@ -364,13 +417,26 @@ def storage_error(error: Exception, path: str) -> StorageError:
     return StorageError(f"{path}: {what}", subject=path)
 
 
+def _no_bucket(address: str) -> StorageError:
+    return StorageError(f"{address}: there is no such bucket: make it, or choose another with --run", subject=address)
+
+
 def _what_to_do(error: Exception, store: str) -> str:
-    said = str(error)
-    if isinstance(error, FileNotFoundError) or "NO_SUCH_BUCKET" in said or "not found" in said:
-        return "There is no such bucket (or the file was removed just now): make it, or choose another with --run"
-    if re.search("ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|PERMISSION_DENIED|UNAUTHENTICATED|status 40[13]", said):
-        return f"Who asks is told by the environment ({_KEYS[store]}): check that, and what it may do in this bucket"
-    return "That was the answer to several attempts; what was had is kept: run the same command again later"
+    if isinstance(error, FileNotFoundError):
+        return "It was removed just now, or its bucket was: run the same command again"
+    if _REFUSED.search(str(error)):
+        return (
+            f"Who asks, and where, is told by the environment ({_KEYS[store]}): check that, whether the key is still "
+            "good, and what it may do in this bucket"
+        )
+    return "What was had is kept: run the same command again later"
+
+
+# what no further attempt changes; to a question for a file alone, S3 answers 400 without a word if a key has expired
+_REFUSED = re.compile(
+    "ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|TIME_TOO_SKEWED|PERMISSION_DENIED|UNAUTHENTICATED|ExpiredToken|"
+    r"InvalidToken|AuthorizationHeaderMalformed|status (30[17]|40[13])|status 400\).*: No response body"
+)
 
 
 def is_outage(error: Exception) -> bool:
@@ -400,16 +466,15 @@ def _bucket_and_folder(store: str, place: str) -> str:
     return f"{bucket}/{folder}".rstrip("/")
 
 
-def _client(store: str, bucket: str, *, in_parts: bool = False) -> pafs.FileSystem:
+def _client(store: str, bucket: str, attempts: int, in_parts: bool) -> pafs.FileSystem:
     """Who asks an object store; one for all folders that are asked alike. To send a file in parts takes another."""
     if store == "gs":
-        return _google(os.environ.get("STORAGE_EMULATOR_HOST"))
+        return _google(os.environ.get("STORAGE_EMULATOR_HOST"), attempts)
     server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if server is None:
-        return _amazon(_region_of(bucket), None, in_parts)
-    return _amazon(
-        os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1", server, in_parts
-    )
+        return _amazon(_region_of(bucket), None, attempts, in_parts)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return _amazon(region, server, attempts, in_parts)
 
 
 @cache
@@ -420,7 +485,7 @@ def _region_of(bucket: str) -> str:
 
 
 @cache
-def _amazon(region: str, server: str | None, in_parts: bool) -> pafs.FileSystem:
+def _amazon(region: str, server: str | None, attempts: int, in_parts: bool) -> pafs.FileSystem:
     import pyarrow as pa
     from pyarrow import fs as pafs
 
@@ -430,7 +495,7 @@ def _amazon(region: str, server: str | None, in_parts: bool) -> pafs.FileSystem:
         region=region,
         connect_timeout=_CONNECT_SECONDS,
         request_timeout=_SILENT_SECONDS,
-        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=attempts),
         # delayed, a small object is one request and not three; but where parts can't be begun, nothing would be sent,
         # and shown
         allow_delayed_open=not in_parts,
@@ -439,13 +504,13 @@ def _amazon(region: str, server: str | None, in_parts: bool) -> pafs.FileSystem:
 
 
 @cache
-def _google(server: str | None) -> pafs.FileSystem:
+def _google(server: str | None, attempts: int) -> pafs.FileSystem:
     import pyarrow as pa
     from pyarrow import fs as pafs
 
     pa.set_io_thread_count(max(pa.io_thread_count(), _AT_ONCE))
     elsewhere = {"anonymous": True, **_server(server, "STORAGE_EMULATOR_HOST")} if server else {}
-    return pafs.GcsFileSystem(retry_time_limit=timedelta(minutes=2), **elsewhere)
+    return pafs.GcsFileSystem(retry_time_limit=timedelta(seconds=12 * attempts), **elsewhere)
 
 
 def _server(address: str, variable: str) -> dict[str, str]:

@@ -1,18 +1,22 @@
 """The download stage on a Ray cluster on this machine, and what makes a cluster one that can be used."""
 
 import io
+import itertools
 import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -21,17 +25,19 @@ import pyarrow as pa
 import pytest
 from conftest import Server
 from PIL import Image
-from ray_cluster import CPUS, MARK, cluster  # noqa: F401
+from ray_cluster import CPUS, MARK, Routed, another_node, cluster, comparable, until  # noqa: F401
 
 from hashtag_photos import sources
-from hashtag_photos.engines import find_engine
+from hashtag_photos.engines import find_engine, nodes
+from hashtag_photos.engines import ray as engines_ray
+from hashtag_photos.engines.ray import Ray
 from hashtag_photos.errors import LabelSetError, RunError, StorageError, UsageError
-from hashtag_photos.http import Local
 from hashtag_photos.manners import Manners
 from hashtag_photos.records import Attachment, Post
 from hashtag_photos.run import Run
 from hashtag_photos.stages.collect import collect
 from hashtag_photos.stages.download import download
+from hashtag_photos.stages.worklist import mark_done, write_share
 from hashtag_photos.tables import posts_table
 
 pytestmark = [
@@ -40,17 +46,6 @@ pytestmark = [
 ]
 ONE_BY_ONE = Manners(connections_per_host=1, rate_per_host=1000, attempts=1)
 HOSTS = 4
-
-
-class Routed:
-    """A source whose posts stand in the run already: only the way to its server is needed."""
-
-    def __init__(self, routes: dict[str, str]) -> None:
-        self.routes = routes
-
-    @contextmanager
-    def local(self) -> Iterator[Local]:
-        yield Local(routes=self.routes)
 
 
 @pytest.fixture
@@ -108,14 +103,6 @@ def photos(run: Run) -> list[dict[str, Any]]:
     return run.dataset("photos").to_table().to_pylist()
 
 
-def comparable(run: Run) -> pa.Table:
-    """The photos but for when they were fetched, sorted."""
-    table = run.dataset("photos").to_table()
-    return table.drop_columns(["fetched_at"]).sort_by(
-        [(name, "ascending") for name in ("source", "post_id", "position")]
-    )
-
-
 def fetching() -> dict[int, int]:
     """Processes that fetch, of this test's cluster, and their parents, which are Ray's workers."""
     found = {}
@@ -125,13 +112,6 @@ def fetching() -> dict[int, int]:
             if ours and b"hashtag_photos.stages.fetching" in (each / "cmdline").read_bytes():
                 found[int(each.name)] = int((each / "stat").read_text().rpartition(")")[2].split()[1])
     return found
-
-
-def until(what: Callable[[], object], seconds: float = 60) -> None:
-    last = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < last, "it never came to be"
-        time.sleep(0.01)
 
 
 def test_the_sample_gives_the_local_engines_table(tmp_path: Path) -> None:
@@ -189,20 +169,32 @@ def test_whoever_is_killed_nothing_is_lost_or_doubled(
     paths = each_host(120)
     run = of_hosts(tmp_path / "run", paths)
     killed: list[int] = []
+    told = 0
+    lock = threading.Lock()
+
+    def listen(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
+        nonlocal told
+        told = done
 
     def kill(host: str, number: int) -> None:
-        time.sleep(0.02)
-        if number in (30, 60):  # a process that fetches, then a worker of Ray
-            (one, parent), *_ = fetching().items()
-            killed.append(one if number == 30 else parent)
-            os.kill(killed[-1], signal.SIGKILL)
+        time.sleep(0.01)
+        with lock:  # all others wait with their answers
+            if len(killed) < number // 30 < 3:  # a process that fetches, then a worker of Ray
+                until(lambda: told >= len(set(server.asked)) - HOSTS)  # but for what is on its way
+                were = fetching()
+                (one, parent), *_ = were.items()
+                gone = were.keys() if killed else {one}
+                killed.append(parent if killed else one)
+                os.kill(killed[-1], signal.SIGKILL)
+                until(lambda: not gone & fetching().keys())  # with the worker, its round
 
     before_all(server, kill)
-    assert download(run, engine=find_engine("ray"), manners=ONE_BY_ONE).statuses == {"ok": 120}
+    assert download(run, engine=find_engine("ray"), manners=ONE_BY_ONE, progress=listen).statuses == {"ok": 120}
     assert len(killed) == 2
     assert sorted(row["post_id"] for row in photos(run)) == sorted(map(str, range(120)))
     # what was on its way when somebody was killed is asked again, and no more than that
     assert set(server.asked) == set(paths)
+    assert len(server.asked) <= 120 + 1 + HOSTS
     until(lambda: not fetching())
 
 
@@ -328,14 +320,19 @@ def test_each_gives_outcomes_in_order_and_errors_as_themselves(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        (
-            "127.0.0.1:1",
-            r"the Ray cluster at RAY_ADDRESS=127.0.0.1:1 can't be joined \(.*refused\): start it, or leave",
-        ),
-        ("ray://127.0.0.1:1", "RAY_ADDRESS=ray://127.0.0.1:1 is for Ray Client.*run the command on a machine of the"),
+        ("http://10.0.0.1:8265", "is not how a Ray cluster is named: give host and port of its head, such as"),
+        ("ray://10.0.0.1:10001", "is for Ray Client.*run the command on a machine of the cluster"),
     ],
 )
-def test_a_cluster_that_is_not_there(address: str, said: str) -> None:
+def test_an_address_of_another_kind(address: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match=f"^RAY_ADDRESS={address} {said}"):
+        find_engine("ray")
+
+
+@pytest.mark.parametrize(("there", "said"), [(False, ".*refused"), (True, "what answers there is no Ray")])
+def test_a_cluster_that_is_not_there(server: Server, there: bool, said: str) -> None:
+    address = server.base.removeprefix("http://") if there else "127.0.0.1:1"
     code = "from hashtag_photos.engines import find_engine; find_engine('ray').place()"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -346,7 +343,9 @@ def test_a_cluster_that_is_not_there(address: str, said: str) -> None:
         check=False,
     )
     error = done.stderr.splitlines()[-1]
-    assert re.search(said, error), done.stderr
+    assert re.search(
+        rf"the Ray cluster at RAY_ADDRESS={address} can't be joined \({said}\): start it, or leave", error
+    ), done.stderr
 
 
 def test_without_an_address_one_starts_here_and_no_other_that_runs_is_joined(cluster: str) -> None:  # noqa: F811
@@ -376,40 +375,106 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         find_engine("spark")
 
 
-@contextmanager
-def another_node(*prefix: str, **environment: str) -> Iterator[None]:
-    """A second machine in the cluster, as far as can be told here."""
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"software": (("numpy", "0"),)}, "has .*numpy [0-9.]+ instead of 0"),
+        ({"token": "another"}, "doesn't see the run folder"),
+    ],
+)
+def test_a_worker_on_a_node_that_nobody_checked_checks_itself(
+    wrong: dict[str, Any],
+    said: str,
+    server: Server,
+    of_hosts: Callable[..., Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, engine = of_hosts(tmp_path / "run", each_host(4)), find_engine("ray")
+    engine.place()
+    monkeypatch.setattr(Ray, "_check", lambda *_: None)
+    monkeypatch.setattr(nodes, "Fit", partial(made, nodes.Fit, wrong))
+    with pytest.raises(RunError, match=said):
+        download(run, engine=engine, manners=ONE_BY_ONE)
+    assert server.asked == []
+
+
+def made(fit: type[nodes.Fit], wrong: dict[str, Any], *given: Any) -> nodes.Fit:
+    return replace(fit(*given), **wrong)
+
+
+def test_a_cluster_that_others_keep_busy_is_waited_for_aloud(
+    server: Server, of_hosts: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import ray
 
-    before = len([each for each in ray.nodes() if each["Alive"]])
-    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus", "1"]
-    options = ["--address", os.environ["RAY_ADDRESS"], "--object-store-memory", str(100 << 20)]
-    node = subprocess.Popen(
-        [*prefix, *start, *options],
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    class Other:
+        def is_there(self) -> bool:
+            return True
+
+    run, engine = of_hosts(tmp_path / "run", each_host(4)), find_engine("ray")
+    engine.place()
+    monkeypatch.setattr(engines_ray, "_LOOK_SECONDS", 0.2)
+    other = ray.remote(Other).options(num_cpus=CPUS).remote()
+    ray.get(other.is_there.remote())
+    notes = []
+
+    def told(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
+        notes.append(note)
+        if "CPUs of the Ray cluster" in note:
+            ray.kill(other)
+
+    assert download(run, engine=engine, manners=ONE_BY_ONE, progress=told).statuses == {"ok": 4}
+    assert "waits 1 s for CPUs of the Ray cluster: it had none to give for 0 s" in notes
+
+
+def test_what_a_worker_can_not_do_is_told_in_a_line(tmp_path: Path) -> None:
+    def broken(addresses: pa.Table) -> Iterator[list[Any]]:
+        yield ["begun"]
+        raise FileNotFoundError(f"no such thing\n{addresses.num_rows}")
+
+    engine = find_engine("ray")
+    engine.place()
+    said = engine.stream([pa.table({"number": [1]})], broken)
+    assert next(said) == "begun"
+    with pytest.raises(RunError, match=r"^[0-9.]+, a node .*can't go on \(FileNotFoundError: no such thing\)") as ours:
+        next(said)
+    assert "in broken" in ours.value.__notes__[0]
+
+
+def test_a_disk_that_is_full_where_a_worker_lists_its_share_is_the_users_error(tmp_path: Path) -> None:
+    addresses = [("host", f"http://host/{number}") for number in range(10_000)]
+    write_share(tmp_path / "whole", addresses)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        until(lambda: len([each for each in ray.nodes() if each["Alive"]]) > before)
-        yield
+        with pytest.raises(StorageError, match=f"^{tmp_path}: the list .*can't be kept there .*free some space"):
+            write_share(tmp_path / "cut", addresses)
+        with pytest.raises(StorageError, match=f"^{tmp_path}: the list .*can't be kept there"):
+            mark_done(tmp_path / "whole", range(1, 10_001))
     finally:
-        os.killpg(node.pid, signal.SIGTERM)
-        node.wait()
-        until(lambda: len([each for each in ray.nodes() if each["Alive"]]) == before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.slow
 def test_a_node_with_another_version_is_refused(tmp_path: Path) -> None:
+    def take_time(seconds: float, item: int) -> int:
+        time.sleep(seconds)
+        return item
+
     engine = find_engine("ray")
     engine.place()
     facts = tmp_path / "hashtag_photos-9.9.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: hashtag-photos\nVersion: 9.9\n")
-    refused = pytest.raises(RunError, match=r"a node of the Ray cluster, has hashtag-photos 9.9 instead of")
-    with another_node(PYTHONPATH=str(tmp_path)), refused:
-        engine.place()
+    match = r"a node of the Ray cluster, has hashtag-photos 9.9 instead of"
+    outcomes = engine.each(take_time, 0.1, itertools.count())
+    assert next(outcomes) == 0
+    with another_node(PYTHONPATH=str(tmp_path)):
+        with pytest.raises(RunError, match=match):  # it joined when the work was under way
+            deque(outcomes, 0)
+        with pytest.raises(RunError, match=match):
+            engine.place()
 
 
 @pytest.mark.slow
@@ -422,7 +487,7 @@ def test_a_node_that_does_not_see_the_run_folder_is_refused(
     engine.place()
     hidden = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {tmp_path} && exec "$@"', "sh")
     refused = pytest.raises(RunError, match=r"doesn't see the run folder .*/run: choose one that all nodes share")
-    with another_node(*hidden), refused:
+    with another_node(within=hidden), refused:
         download(run, engine=engine, manners=ONE_BY_ONE)
     assert server.asked == []
     assert json.loads((tmp_path / "run/run.json").read_text())["asked"]["sources"]

@@ -1,10 +1,12 @@
 """The classify stage on a Ray cluster of two nodes: its tables are the local engine's, to the byte, whoever dies."""
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -15,15 +17,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import Server
 from PIL import Image
-from ray_cluster import MARK, running
+from ray_cluster import MARK, Routed, another_node, comparable, running
 from safetensors.torch import load_file, save_file
 
 import hashtag_photos as hp
-from hashtag_photos.engines import encoders, find_engine
+from hashtag_photos.engines import encoders, find_engine, nodes
 from hashtag_photos.errors import ModelError, RunError
+from hashtag_photos.manners import Manners
 from hashtag_photos.models import bundled
+from hashtag_photos.records import Attachment, Post
 from hashtag_photos.stages import score
+from hashtag_photos.tables import posts_table
 
 MANY = 2_060  # more than duplicates.EXACT: pairs are found by sorting
 
@@ -160,23 +166,70 @@ def test_a_device_that_no_node_has_is_said_to_be_none(engine: Any, device: str) 
         _ = hp.Classifier("tiny", device=device, precision="fp32", engine=engine).encoder
 
 
+def test_an_actor_on_a_node_that_nobody_checked_checks_itself(
+    sample: hp.Run, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unmet, real = find_engine("ray"), nodes.Fit
+    with monkeypatch.context() as patched:
+        patched.setattr(type(engine), "_check", lambda *_: None)
+        patched.setattr(nodes, "Fit", lambda software, *_: real((("numpy", "0"),)))
+        with pytest.raises(RunError, match=r"has .*numpy [0-9.]+ instead of 0"):
+            _ = hp.Classifier("tiny", device="cpu", engine=unmet).encoder
+    for slot in unmet._models._slots[False]:
+        slot.end()
+    classifier = hp.Classifier("tiny", device="cpu", engine=engine)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(engine), "_check", lambda *_: None)
+        patched.setattr(nodes, "Fit", lambda software, where="", token="": real(software, where, token and "another"))
+        with pytest.raises(RunError, match="doesn't see the run folder"):
+            hp.classify(copied(sample, tmp_path / "run"), classifier)
+
+
+@pytest.mark.slow  # a node that starts
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="declares GPUs that aren't there")
+def test_gpus_that_are_given_back_in_a_moment_are_waited_for(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    class Other:
+        def is_there(self) -> bool:
+            return True
+
+    with another_node("--num-gpus", "2"):
+        other = ray.remote(Other).options(num_gpus=2, num_cpus=0).remote()
+        ray.get(other.is_there.remote())
+        with monkeypatch.context() as patched:
+            patched.setattr(encoders, "_RELEASE_SECONDS", 0.0)
+            with pytest.raises(ModelError, match=r"all GPUs of the Ray cluster \(2\) are taken by others"):
+                encoders.Models(engine).slots("cuda")
+        timer = threading.Timer(0.5, ray.kill, [other])
+        timer.start()
+        slots, device = encoders.Models(engine).slots("cuda")
+        timer.join()
+        assert (len(slots), device) == (2, "cuda"), "an actor on each"
+
+
 # Workers and drivers that die, on a run of many pictures
 
 
-def of_many(folder: Path) -> hp.Run:
-    """A run of pictures that are noise, of which 60 were saved once more."""
-    (folder / "pictures").mkdir()
+def of_many(folder: Path, server: Server) -> tuple[hp.Run, hp.Run]:
+    """Two runs of pictures that are noise, of which 60 were saved once more, on five hosts: nothing is had yet."""
     chance = np.random.default_rng(8)
+    posts = []
     for number in range(MANY - 60):
         coarse = Image.fromarray(chance.integers(0, 256, (6, 8, 3), np.uint8))
         image = coarse.resize((96, 72), Image.Resampling.BICUBIC)
-        image.save(folder / f"pictures/{number}.jpg", quality=90)
-        if number < 60:
-            image.save(folder / f"pictures/{number}-again.jpg", quality=70)
-    run = hp.Run(folder / "run")
-    hp.collect(run, hp.sources.folder(folder / "pictures"))
-    hp.download(run)
-    return run
+        for quality in (90, 70)[: 2 if number < 60 else 1]:
+            out = io.BytesIO()
+            image.save(out, "JPEG", quality=quality)
+            path = f"/{number}-{quality}.jpg"
+            server.serve(path, out.getvalue())
+            where = Attachment(url=f"http://h{number % 5}.invalid{path}")
+            posts.append(Post(source="test", id=path, attachments=(where,)))
+    runs = hp.Run(folder / "local"), hp.Run(folder / "ray")
+    for run in runs:
+        run.ask(sources=[{"kind": "routed", "routes": {f"http://h{host}.invalid": server.base for host in range(5)}}])
+        run.append("posts", posts_table(posts))
+    return runs
 
 
 def dying(marks: str, work: Callable[[Any, Any], Any], shared: Any, item: Any) -> Any:
@@ -213,8 +266,16 @@ def model_actors() -> set[int]:
 
 
 @pytest.mark.slow  # 2,000 pictures, and workers that start anew
-def test_whoever_dies_nothing_is_lost_or_doubled(engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    many = of_many(tmp_path)
+def test_whoever_dies_nothing_is_lost_or_doubled(
+    engine: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(hp.sources._KINDS, "routed", Routed)
+    many, run = of_many(tmp_path, server)
+    manners = Manners(connections_per_host=4, rate_per_host=1_000)
+    for each, how in ((many, {}), (run, {"engine": engine})):
+        assert hp.download(each, manners=manners, **how).statuses == {"ok": MANY}
+    assert comparable(many).equals(comparable(run))
+    assert len(server.asked) == 2 * MANY
     (tmp_path / "marks").mkdir()
     monkeypatch.setattr(score, "_BATCH_ROWS", 500)
     killed: set[int] = set()
@@ -225,7 +286,6 @@ def test_whoever_dies_nothing_is_lost_or_doubled(engine: Any, tmp_path: Path, mo
             for process in killed:
                 os.kill(process, signal.SIGKILL)
 
-    run = copied(many, tmp_path / "ray")
     classifier = hp.Classifier("tiny", device="cpu", engine=Deadly(engine, tmp_path / "marks"))
     done = hp.classify(run, classifier, progress=killing)
     assert len(killed) == 2, "one on each node"

@@ -26,7 +26,7 @@ from hashtag_photos.stages.sample import draw_sample
 from hashtag_photos.stages.summarize import summarize
 from hashtag_photos.stages.tally import Tally
 from hashtag_photos.tables import photos_table, posts_table
-from make_synthetic_run import MODEL, START, make
+from make_synthetic_run import START, make
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 MISSING = f"there is no {CHROMIUM}: scripts/get_chromium.sh gets it"
@@ -115,7 +115,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     run.record_used(
         "samples", labels.question_key, {"seed": "a", "question": labels.question, "classes": list(labels.class_names)}
     )
-    frame = draw_sample(run, MODEL, labels, 80)
+    frame = draw_sample(run, run.asked["model_key"], labels, 80)
     drawn = sorted(frame.sha256[frame.drawn].tolist())
     said = {"at": datetime(2026, 1, 1, tzinfo=UTC), "question": labels.question_key, "round": BLIND, "sampled": DRAWN}
     HandLabels(run).add(

@@ -1,5 +1,6 @@
 import asyncio
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -19,12 +20,13 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import ORIGIN, Answer, Listed, Server, picture
 from object_store import Store
 from PIL import Image
 
-from hashtag_photos import sources
+from hashtag_photos import sources, storage
 from hashtag_photos.errors import RunError, StorageError, UsageError
 from hashtag_photos.http import Limits, Local
 from hashtag_photos.imagestore import Layout
@@ -330,6 +332,46 @@ def test_a_full_disk_stops_the_run_and_is_never_taken_for_the_network(
             download(run, **QUICK)
     assert had(run) == {}
     assert download(run, **QUICK).statuses == {"ok": 1}
+
+
+def test_a_part_that_stands_though_its_writing_failed_is_there_once(
+    server: Server, listed: Callable[..., Listed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails once, after the part has its name, as an object store's answer may be lost."""
+    urls = [f"/{number}.jpg" for number in range(6)]
+    for number, url in enumerate(urls):
+        server.serve(url, picture((number, 0, 0)))
+    run = collected(tmp_path, listed(*[[url] for url in urls]))
+    monkeypatch.setattr(stage, "PART_ROWS", 2)
+    sync, failed = storage._sync, []
+
+    def fails_once(path: str | Path) -> None:
+        if Path(path).name == "photos" and not failed:
+            failed.append(path)
+            raise OSError(errno.EIO, "Input/output error")
+        sync(path)
+
+    monkeypatch.setattr(storage, "_sync", fails_once)
+    with pytest.raises(StorageError, match="Input/output error"):
+        download(run, **QUICK)
+    assert failed
+    assert run.dataset("photos").count_rows() == len(had(run)) > 0
+    assert download(Run(run.location), **QUICK).statuses == {"ok": 6}
+    assert run.dataset("photos").count_rows() == len(had(run)) == 6
+
+
+def test_rows_that_stand_twice_hide_none_that_is_missing(
+    server: Server, listed: Callable[..., Listed], tmp_path: Path
+) -> None:
+    server.serve("/a.jpg", picture())
+    run = collected(tmp_path, listed(["/a.jpg"]))
+    download(run, **QUICK)
+    rows = run.dataset("photos").to_table()
+    run.append("photos", rows)
+    run.append("photos", rows)
+    rows = run.dataset("posts").to_table()
+    run.append("posts", rows.set_column(rows.column_names.index("id"), "id", pa.array(["2"])))
+    assert download(run, **QUICK).new == 1
 
 
 def test_what_was_had_before_an_interruption_is_kept(
@@ -895,6 +937,22 @@ def test_ctrl_c_ends_the_command_and_all_it_started_and_what_was_had_is_kept(
     server.asked.clear()
     assert download(Run(run.location), **QUICK).statuses == {"ok": 40}
     assert len(server.asked) == 20
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_what_never_ends(tmp_path: Path) -> None:
+    """As for a store that is away: it is asked in threads, and by calls that no KeyboardInterrupt reaches."""
+    code = """
+import signal, threading, time
+from hashtag_photos import cli
+def waits():
+    threading.Thread(target=time.sleep, args=[100]).start()
+    signal.raise_signal(signal.SIGINT)
+cli.app, cli._LEAVE_SECONDS = waits, 0.1
+cli.main()
+"""
+    ended, _, errors = Started(tmp_path / "script.py", code).ended()
+    assert ended == 130
+    assert errors.endswith("what was had is kept: the same command goes on from here\n")
 
 
 # Disks

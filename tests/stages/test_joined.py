@@ -4,14 +4,20 @@ import random
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from hashtag_photos.errors import RunError
 from hashtag_photos.records import Attachment, Photo, PhotoStatus, Post
 from hashtag_photos.run import Run
-from hashtag_photos.stages.joined import join
+from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.stages.embed import images_left
+from hashtag_photos.stages.group import group, groups_path
+from hashtag_photos.stages.joined import join, pieces, places, whole
+from hashtag_photos.stages.units import count_units
 from hashtag_photos.stages.worklist import last_statuses
-from hashtag_photos.tables import photos_table, posts_table
+from hashtag_photos.tables import embeddings_schema, photos_table, posts_table, vector_column
 
 NOW = datetime(2014, 4, 22, tzinfo=UTC)
 STATUSES = [PhotoStatus.OK, PhotoStatus.OK, PhotoStatus.GONE, PhotoStatus.TIMEOUT]
@@ -50,6 +56,7 @@ def test_of_each_attachment_the_last_attempt_counts(tmp_path: Path, monkeypatch:
         a_photo("nobody", first.id, 0, 1, PhotoStatus.OK),
         a_photo(first.source, "nothing", 0, 1, PhotoStatus.OK),
         a_photo(first.source, first.id, len(first.attachments), 1, PhotoStatus.OK),
+        a_photo(first.source, first.id, -1, 9, PhotoStatus.OK),
     ]
     run.append("posts", posts_table(posts[:20]))
     run.append("posts", posts_table(posts[20:]))
@@ -82,6 +89,43 @@ def test_of_each_attachment_the_last_attempt_counts(tmp_path: Path, monkeypatch:
     assert joined.first.tolist() == [sum(len(each.attachments) for each in posts[:n]) for n in range(len(posts) + 1)]
     assert joined.urls().to_pylist() == [attachment.url for post in posts for attachment in post.attachments]
     assert joined.of_posts("id").column(0).to_pylist() == [post.id for post in posts]
+
+
+def test_text_of_a_whole_run_has_no_end_at_2_gib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As large_string it has none, 34 million images by hand; what is looked up becomes that, and tables get pieces."""
+    run = Run(tmp_path / "run")
+    run.ask(model="tiny")
+    posts = [Post(source="s", id=str(number), attachments=(Attachment(url="u"),)) for number in range(5)]
+    run.append("posts", posts_table(posts))
+    run.append("photos", photos_table([a_photo("s", str(number), 0, number, PhotoStatus.OK) for number in range(5)]))
+    shas = [f"{number:064x}" for number in (3, 1, 4, 2, 0)]
+    vectors = vector_column(np.eye(5, 8, dtype=np.float16))
+    run.append("embeddings/m", pa.table([shas, vectors], schema=embeddings_schema(8)))
+    run.write_table(scores_path("m", "l"), pa.table({"sha256": shas}))
+    joined = join(run)
+    images = count_units(run, "m", "l").images
+    texts = [
+        *joined.of_posts("id", "url").columns,
+        *joined.of_photos("sha256", "reason").columns,
+        joined.urls(),
+        images,
+    ]
+    assert {text.type for text in texts} == {pa.large_string()}
+
+    text = pa.chunked_array([shas[:2], shas[2:]])
+    assert whole(text).type == pa.large_string()
+    assert whole(text).to_pylist() == shas
+    for values, among in ((text, images), (images, text), (images, whole(text))):
+        assert places(values, among).tolist() == [among.to_pylist().index(each) for each in values.to_pylist()]
+    monkeypatch.setattr("hashtag_photos.stages.joined._PIECE_ROWS", 2)
+    some = pieces(whole(text), np.array([4, 0, 0, 2, 1]))
+    assert (some.type, some.num_chunks) == (pa.string(), 3)
+    assert some.to_pylist() == [shas[place] for place in (4, 0, 0, 2, 1)]
+
+    had, todo = images_left(run, pa.chunked_array([images[:2]]))
+    assert (had, todo.column("sha256").to_pylist()) == (5, sorted(shas)[2:])
+    group(run, "m")
+    assert run.read_table(groups_path("m")).to_pydict() == {"sha256": sorted(shas), "picture": sorted(shas)}
 
 
 def test_what_is_joined_stays_as_it_was(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ to the last bit. Where an actor dies another one takes its place, and its blocks
 from __future__ import annotations
 
 import os
-import uuid
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hashtag_photos.errors import HashtagPhotosError, ModelError, RunError
+from hashtag_photos.engines.nodes import Fit, address, cause_of, first_line, in_folder, versions
+from hashtag_photos.errors import ModelError, RunError
 from hashtag_photos.models import ModelSpec, find_model
 from hashtag_photos.run import Run
 from hashtag_photos.stages import cores
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _UNDER_WAY = 2  # blocks for each actor, so that it needn't wait for the next
 _BATCHES = 8  # in a block
 _BATCHES_ON_GPU = 32  # where decoding goes on beside the model, and begins anew with each block
+_RELEASE_SECONDS = 10.0  # after which GPUs are free again that a command before had
 _DEATHS = 3  # of actors in a row, while no batch came
 
 Floats = npt.NDArray[np.float32]
@@ -65,13 +67,17 @@ class Models:
         self, run: Run, encoder: RemoteEncoder, images: pa.Table
     ) -> Iterator[list[tuple[Image, Floats | Exception]]]:
         """See Engine."""
-        from hashtag_photos.engines.ray import location
+        with in_folder(run) as fit:
+            self._engine.nodes(fit)
+            yield from self._encode(fit, encoder, images)
 
-        self._engine.nodes(run)  # all of them see its folder
+    def _encode(
+        self, fit: Fit, encoder: RemoteEncoder, images: pa.Table
+    ) -> Iterator[list[tuple[Image, Floats | Exception]]]:
         size = encoder.batch_size * (_BATCHES_ON_GPU if encoder.device == "cuda" else _BATCHES)
         starts = range(0, len(images), size)
         slots = encoder.loaded(len(starts))
-        task = _Task(uuid.uuid4().hex, location(run), encoder.model, encoder.batch_size, encoder.expected)
+        task = _Task(fit, encoder.model, encoder.batch_size, encoder.expected)
         blocks = (_Block(slots[n % len(slots)], task, images.slice(start, size)) for n, start in enumerate(starts))
         waiting: deque[_Block] = deque()
         try:
@@ -107,12 +113,14 @@ class Models:
             )
         if on_gpu not in self._slots:
             if on_gpu:
-                free = int(ray.available_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-                if not free:
-                    raise ModelError(
-                        f"all GPUs of the Ray cluster ({gpus}) are taken by others: wait, or use --device cpu",
-                        subject=device,
-                    )
+                last = time.monotonic() + _RELEASE_SECONDS
+                while not (free := int(ray.available_resources().get("GPU", 0))):  # type: ignore[no-untyped-call]
+                    if time.monotonic() > last:
+                        raise ModelError(
+                            f"all GPUs of the Ray cluster ({gpus}) are taken by others: wait, or use --device cpu",
+                            subject=device,
+                        )
+                    time.sleep(0.2)
                 threads = {node.id: max(1, node.cpus // node.gpus) for node in nodes if node.gpus}
                 slots = [_Slot({"num_gpus": 1}, threads) for _ in range(free)]
             else:
@@ -205,10 +213,9 @@ class _Facts:
 
 @dataclass(frozen=True)
 class _Task:
-    """What all blocks of one stage have in common; `number` tells it from other stages."""
+    """What all blocks of one stage have in common."""
 
-    number: str
-    where: str
+    fit: Fit
     model: _Model
     batch_size: int
     expected: int
@@ -235,7 +242,7 @@ class _Slot:
             import ray
 
             own = os.environ.get("OMP_NUM_THREADS")
-            self._actor = ray.remote(_Actor).options(num_cpus=0, **self._options).remote(own, self._threads)
+            self._actor = ray.remote(_Actor).options(num_cpus=0, **self._options).remote(versions(), own, self._threads)
         return self._actor
 
     def lost(self, actor: Any) -> bool:
@@ -316,7 +323,7 @@ def _next(stream: Any) -> Any:
     try:
         ref = next(stream, None)
     except RayError as error:
-        raise _LostError(_first_line(error)) from error
+        raise _LostError(first_line(error)) from error
     if ref is None:
         raise _LostError("it ended without a word")
     return _got(ref)
@@ -329,9 +336,9 @@ def _got(ref: Any) -> Any:
     try:
         return ray.get(ref)
     except RayTaskError as error:
-        raise (error.cause if isinstance(error.cause, HashtagPhotosError) else error) from None
+        raise cause_of(error) from None
     except RayError as error:
-        raise _LostError(_first_line(error)) from error
+        raise _LostError(first_line(error)) from error
 
 
 def _given_up(what: str, error: Exception) -> RunError:
@@ -342,19 +349,16 @@ def _given_up(what: str, error: Exception) -> RunError:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 # On a worker
 
 
 class _Actor:
     """Has models in its memory, and encodes with them."""
 
-    def __init__(self, threads: str | None, decoding: Mapping[str, int]) -> None:
+    def __init__(self, fit: Fit, threads: str | None, decoding: Mapping[str, int]) -> None:
         import ray
 
+        self._fit = fit
         # before torch is loaded: Ray says 1, where torch would take all cores
         if threads is None:
             os.environ.pop("OMP_NUM_THREADS", None)
@@ -362,10 +366,11 @@ class _Actor:
             os.environ["OMP_NUM_THREADS"] = threads
         self._decoding = decoding.get(ray.get_runtime_context().get_node_id(), cores())
         self._models: dict[_Model, Encoder] = {}
-        self._task = ""
+        self._task: _Task | None = None
         self._run: Run | None = None
 
     def precision(self, device: str) -> str:
+        self._fit.check()
         from hashtag_photos.clip import choose_device, natural_precision
 
         return natural_precision(choose_device(device))
@@ -379,7 +384,7 @@ class _Actor:
             logit_scale=encoder.logit_scale,
             device=encoder.device,
             batch_size=encoder.batch_size,
-            node=_address(),
+            node=address(),
         )
 
     def texts(self, model: _Model, texts: Sequence[str]) -> Floats:
@@ -393,9 +398,10 @@ class _Actor:
 
         from hashtag_photos.stages.embed import images_encoded
 
+        task.fit.check()
         encoder = self._encoder(task.model)
-        if self._run is None or task.number != self._task:
-            self._task, self._run = task.number, Run(task.where)
+        if self._run is None or task != self._task:
+            self._task, self._run = task, Run(task.fit.where)
             encoder.batch_size = min(encoder.batch_size, task.batch_size)  # as that of the first of the actors
             encoder.expect(task.expected)
         shas, formats = zip(*images, strict=True)
@@ -406,22 +412,16 @@ class _Actor:
             yield problems, np.stack(vectors) if vectors else [], list(encoder.notes)
 
     def _encoder(self, model: _Model) -> Encoder:
+        self._fit.check()
         if model not in self._models:
             from hashtag_photos.clip import Encoder
 
             found = replace(find_model(model.reference), precision=model.precision)
             if found.key != model.key:
                 raise ModelError(
-                    f"the files of model {model.name!r} are others on {_address()}, a node of the "
+                    f"the files of model {model.name!r} are others on {address()}, a node of the "
                     "Ray cluster, than where the command was given: have the same there",
                     subject=model.name,
                 )
             self._models[model] = Encoder(found, model.device)
         return self._models[model]
-
-
-def _address() -> str:
-    """Of the machine that this is."""
-    import ray
-
-    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]

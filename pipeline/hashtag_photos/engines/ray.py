@@ -17,24 +17,25 @@ import signal
 import socket
 import threading
 import time
-import uuid
+import traceback
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hashtag_photos.engines.encoders import Floats, Models, RemoteEncoder
+from hashtag_photos.engines.nodes import Fit, Node, address, cause_of, check, first_line, in_folder, versions
 from hashtag_photos.errors import HashtagPhotosError, RunError, UsageError
-from hashtag_photos.run import Run, software
+from hashtag_photos.run import Run
 from hashtag_photos.stages import cores
 from hashtag_photos.stages.crew import Listener, visit
 from hashtag_photos.stages.fetching import Job
 from hashtag_photos.stages.worklist import Worklist, write_share
-from hashtag_photos.storage import TEMPORARY_PREFIX, Storage
+from hashtag_photos.storage import Storage
 from hashtag_photos.words import many
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 _MOST_THREADS = 4  # of a task that fetches: one fetches more than so many decode
 _PATIENCE_SECONDS = 10.0
+_SETTINGS = b"\0\0\0\4\0\0\0\0\0"  # of HTTP/2: what both sides begin with
+_LOOK_SECONDS = 5.0  # between two looks whether there is room
 _TELL_SECONDS = 0.2  # between two lists of a task, more where there are many: the driver hears a hundred a second
 _TELL_AT_LAST_SECONDS = 10.0
 _LISTS_A_SECOND = 100
@@ -53,16 +56,6 @@ _FRUITLESS = 3  # rounds in a row in which a worker was lost, and no address had
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
-
-
-@dataclass(frozen=True)
-class Node:
-    """A machine of the cluster that does work."""
-
-    id: str
-    address: str
-    cpus: int
-    gpus: int
 
 
 @dataclass(frozen=True)
@@ -85,8 +78,13 @@ class Ray:
                 "the cluster, with RAY_ADDRESS=auto",
                 subject=self._address,
             )
-        self._fit: set[str] = set()
-        self._see: set[tuple[str, str]] = set()
+        if "://" in self._address:
+            raise UsageError(
+                f"RAY_ADDRESS={self._address} is not how a Ray cluster is named: give host and port of its head, such "
+                "as 10.0.0.1:6379",
+                subject=self._address,
+            )
+        self._fit: set[tuple[str, Fit]] = set()
         self._put: dict[int, Any] = {}
         self._models = Models(self)
 
@@ -99,11 +97,10 @@ class Ray:
         have = [many(len(nodes), "node"), many(sum(node.cpus for node in nodes), "CPU")]
         return f"on Ray: {', '.join([*have, many(gpus, 'GPU') if gpus else 'no GPU'])}"
 
-    def nodes(self, run: Run | None = None) -> list[Node]:
+    def nodes(self, fit: Fit | None = None) -> list[Node]:
         """The machines of the cluster that have CPUs, which is joined if it wasn't yet.
 
-        Raises RunError if there is none, if one of them has other versions than this process, or if it doesn't see
-        the folder of `run`.
+        Raises RunError if there is none, or if one of them isn't fit: by its versions, unless there is more to it.
         """
         ray = self._joined()
         nodes = [
@@ -118,7 +115,7 @@ class Ray:
         ]
         if not nodes:
             raise RunError(f"the Ray cluster at {self._address} has no machine with a CPU", subject=self._address)
-        self._check(sorted(nodes, key=lambda node: node.id), run)
+        self._check(sorted(nodes, key=lambda node: node.id), fit or versions())
         return nodes
 
     def _joined(self) -> Any:
@@ -151,65 +148,26 @@ class Ray:
         _quiet()
         return ray
 
-    def _check(self, nodes: list[Node], run: Run | None) -> None:
-        """Hold what the nodes have and see against what this process has and sees, once for each."""
+    def _check(self, nodes: list[Node], fit: Fit) -> None:
+        """Hold what the nodes have and see against what they need, once for each."""
         import ray
 
-        new = [node for node in nodes if node.id not in self._fit]
-        ours = software()
-        for node, theirs in self._on_each(new, _software_there()):
-            if isinstance(theirs, Exception):
-                reason = (str(theirs).strip().splitlines() or [type(theirs).__name__])[-1]
+        task = ray.remote(check)
+        new = [node for node in nodes if (node.id, fit) not in self._fit]
+        asked = [task.options(num_cpus=0, label_selector={"ray.io/node-id": node.id}).remote(fit) for node in new]
+        for node, ref in zip(new, asked, strict=True):
+            try:
+                problem = ray.get(ref)
+            except (ray.exceptions.RayError, ImportError) as error:
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                 raise RunError(
                     f"hashtag-photos can't be used on {node.address}, a node of the Ray cluster ({reason}): install "
-                    f"version {ours['hashtag-photos']} there, as here",
+                    f"version {dict(fit.software)['hashtag-photos']} there, as here",
                     subject=node.address,
-                ) from theirs
-            differ = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-            if differ:
-                told = ", ".join(
-                    f"{name} {theirs.get(name, 'not at all')} instead of {ours.get(name, 'none')}" for name in differ
-                )
-                raise RunError(
-                    f"{node.address}, a node of the Ray cluster, has {told}: results would hang on which node computed "
-                    "what; install the same there as here",
-                    subject=node.address,
-                )
-            self._fit.add(node.id)
-        if run is None:
-            return
-        where = location(run)
-        new = [node for node in nodes if (node.id, where) not in self._see]
-        if not new:
-            return
-        token = uuid.uuid4().hex
-        name = f"{TEMPORARY_PREFIX}{token}"
-        run.storage.write(name, lambda file: file.write(token.encode()))
-        try:
-            for node, seen in self._on_each(new, ray.remote(_sees), where, name, token):
-                if seen is not True:
-                    why = f" ({seen})" if isinstance(seen, HashtagPhotosError) else ""
-                    raise RunError(
-                        f"{node.address}, a node of the Ray cluster, doesn't see the run folder {where}{why}: choose "
-                        "one that all nodes share with --run, such as an s3:// address",
-                        subject=node.address,
-                    )
-                self._see.add((node.id, where))
-        finally:
-            run.storage.remove(name)
-
-    def _on_each(self, nodes: list[Node], task: Any, *args: Any) -> Iterator[tuple[Node, Any]]:
-        """What a task gives on each node, or why it failed."""
-        import ray
-
-        asked = [
-            (node, task.options(num_cpus=0, label_selector={"ray.io/node-id": node.id}).remote(*args)) for node in nodes
-        ]
-        for node, ref in asked:
-            try:
-                yield node, ray.get(ref)
-            except (ray.exceptions.RayError, ImportError) as error:
-                yield node, error
+                ) from error
+            if problem:
+                raise problem
+            self._fit.add((node.id, fit))
 
     # Download
 
@@ -218,9 +176,15 @@ class Ray:
 
         Where sources are on this machine, so are the tasks.
         """
+        with in_folder(run) as fit:
+            self._fetch(run.location, fit, worklist, job, listener, log)
+
+    def _fetch(
+        self, run: str, fit: Fit, worklist: Worklist, job: Job, listener: Listener, log: Callable[[Any], None]
+    ) -> None:
         first = fruitless = 0
         while left := worklist.addresses:
-            nodes = self.nodes(run)
+            nodes = self.nodes(fit)
             options: dict[str, Any] = {}
             if job.local.files or job.local.routes:
                 import ray
@@ -231,37 +195,49 @@ class Ray:
                     raise RunError(
                         "the pictures are served from this machine, which has no CPUs in the Ray cluster: run the "
                         "command on one that has",
-                        subject=run.location,
+                        subject=run,
                     )
                 options = {"label_selector": {"ray.io/node-id": here}}
             cpus = sum(node.cpus for node in nodes)
             shares = min(worklist.hosts, cpus)
             threads = min(cpus // shares, _MOST_THREADS, *(node.cpus for node in nodes))
             worklist.share_out(shares)
-            asked = replace(job, run=location(run), shares=shares, threads=threads)
-            lost = self._round(worklist, asked, listener, log, first, num_cpus=threads, **options)
+            options["num_cpus"] = threads
+            _wait_for_cpus(listener, first, options)
+            work = partial(_fetch, fit, replace(job, run=fit.where, shares=shares, threads=threads))
+            lost = self._round(
+                (_share(worklist, share) for share in range(shares)), work, listener, log, first, options
+            )
             for share in range(shares):
                 listener.status(first + share, 0, [])  # nobody waits any more
             first += shares
             worklist.mark_done(listener.done())
+            if lost and worklist.addresses:
+                told = f"a worker was lost ({first_line(lost)}); what it had not told is asked for again"
+                listener.status(first, 0, [("the Ray cluster", told, 1.0)])
             fruitless = fruitless + 1 if worklist.addresses == left else 0
             if fruitless == _FRUITLESS:
-                why = lost or "its tasks ended without a word"
+                why = first_line(lost) if lost else "its tasks ended without a word"
                 raise RunError(
-                    f"{run.location}: {_FRUITLESS} times in a row the Ray cluster brought nothing ({why}); is there "
+                    f"{run}: {_FRUITLESS} times in a row the Ray cluster brought nothing ({why}); is there "
                     "memory enough? What was had is kept: the same command goes on from here",
-                    subject=run.location,
+                    subject=run,
                 ) from lost
 
     def _round(
-        self, worklist: Worklist, job: Job, listener: Listener, log: Callable[[Any], None], first: int, **options: Any
+        self,
+        blocks: Iterable[pa.Table],
+        work: Callable[[pa.Table], Iterator[list[Any]]],
+        listener: Listener,
+        log: Callable[[Any], None],
+        first: int,
+        options: Mapping[str, Any],
     ) -> Exception | None:
         """Have shares asked for, until all are or a worker is lost: the error that told. They count from `first` on."""
         from ray.exceptions import RayError, RayTaskError
 
-        blocks = (_share(worklist, share) for share in range(job.shares))
         try:
-            for said in self.stream(blocks, partial(_fetch, job), **options):
+            for said in self.stream(blocks, work, **options):
                 if "address" in said:
                     listener.add(said.pop("address"), said)
                 elif "request" in said:
@@ -270,7 +246,8 @@ class Ray:
                     listener.status(first + said["share"], said["bytes"], said["waiting"])
                 listener.flush_if_due()
         except RayTaskError:
-            raise  # of our code, not of a worker
+            self.nodes()  # of a machine that joined since and can't even begin
+            raise
         except RayError as error:
             return error
         return None
@@ -280,7 +257,8 @@ class Ray:
     ) -> Iterator[Any]:
         """What `work` yields of each block, list by list, as it comes; it is done once, by a task a block.
 
-        Errors of ours are raised as themselves. Closed, it ends the tasks. Raises RayError if a worker is lost.
+        Errors of ours are raised as themselves, others of `work` as a RunError. Closed, it ends the tasks. Raises
+        RayError if a worker is lost.
         """
         import ray
         import ray.data
@@ -327,42 +305,43 @@ class Ray:
     # All else
 
     def each(self, work: Callable[[Shared, Item], Outcome], shared: Shared, items: Iterable[Item]) -> Iterator[Outcome]:
-        """See Engine. `shared` stays in the cluster as long as it lives here."""
+        """See Engine. `shared` stays in the cluster as long as it lives here.
+
+        Tasks that nobody waits for any more come to their end: one that is cancelled in the moment it ends takes the
+        driver with it (Ray 2.60: "Tried to complete task that was not pending").
+        """
         import ray
 
-        nodes = self.nodes()
+        fit = versions()
+        nodes = self.nodes(fit)
         task = ray.remote(_worked)
         sent = self._sent(shared)
         window = 2 * sum(node.cpus for node in nodes)
         waiting: deque[Any] = deque()
         left = iter(items)
-        try:
-            while True:
-                while len(waiting) < window:
-                    try:
-                        item = next(left)
-                    except StopIteration:
-                        break
-                    waiting.append(task.remote(work, sent, item))
-                if not waiting:
-                    return
+        while True:
+            while len(waiting) < window:
                 try:
-                    outcome = ray.get(waiting.popleft())
-                except ray.exceptions.RayTaskError as error:
-                    raise error.cause or error from None
-                except ray.exceptions.RayError as error:
-                    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                    raise RunError(
-                        f"the Ray cluster lost workers again and again ({reason}); is there memory enough? What was "
-                        "had is kept: the same command goes on from here",
-                        subject="ray",
-                    ) from error
-                if isinstance(outcome, _Failed):
-                    raise outcome.error
-                yield outcome
-        finally:
-            for ref in waiting:
-                ray.cancel(ref)
+                    item = next(left)
+                except StopIteration:
+                    break
+                waiting.append(task.remote(fit, work, sent, item))
+            if not waiting:
+                return
+            try:
+                outcome = ray.get(waiting.popleft())
+            except ray.exceptions.RayError as error:
+                self.nodes()  # of a machine that joined since and can't even begin
+                if isinstance(error, ray.exceptions.RayTaskError):
+                    raise cause_of(error) from None
+                raise RunError(
+                    f"the Ray cluster lost workers again and again ({first_line(error)}); is there memory enough? "
+                    "What was had is kept: the same command goes on from here",
+                    subject="ray",
+                ) from error
+            if isinstance(outcome, _Failed):
+                raise outcome.error
+            yield outcome
 
     def _sent(self, shared: Any) -> Any:
         """A reference to what is in the cluster, as long as it lives here."""
@@ -377,39 +356,33 @@ class Ray:
         return known
 
 
-def location(run: Run) -> str:
-    """A run's folder as other machines may see it."""
-    return str(run.storage.local or run.location)
-
-
-def _worked(work: Callable[[Any, Any], Any], shared: Any, item: Any) -> Any:
+def _worked(fit: Fit, work: Callable[[Any, Any], Any], shared: Any, item: Any) -> Any:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     try:
+        fit.check()
         with threadpool_limits(1, user_api="blas"):  # as on the local engine, which has a thread for each core
             return work(shared, item)
     except HashtagPhotosError as error:
         return _Failed(error)
 
 
-def _software_there() -> Any:
-    """A task that tells what a node has; it is sent as it is, so that one without this package can say so."""
+def _wait_for_cpus(listener: Listener, share: int, options: Mapping[str, Any]) -> None:
+    """Return when the cluster has room for a task with these options; until then, say what is waited for."""
     import ray
 
-    def versions() -> dict[str, str]:
-        from hashtag_photos.run import software
+    room = ray.remote(_nothing).options(**options).remote()
+    waited = 0.0
+    while not ray.wait([room], timeout=_LOOK_SECONDS)[0]:
+        waited += _LOOK_SECONDS
+        why = f"it had none to give for {waited:.0f} s"
+        listener.status(share, 0, [("CPUs of the Ray cluster", why, _LOOK_SECONDS)])
+    if waited:
+        listener.status(share, 0, [])
 
-        return software()
 
-    return ray.remote(versions)
-
-
-def _sees(where: str, name: str, token: str) -> bool | HashtagPhotosError:
-    try:
-        storage = Storage(where)
-        return storage.exists(name) and storage.read(name) == token.encode()
-    except HashtagPhotosError as error:
-        return error
+def _nothing() -> None:
+    pass
 
 
 def _messages(work: Callable[[pa.Table], Iterator[list[Any]]], block: pa.Table) -> Iterator[pa.Table]:
@@ -424,6 +397,14 @@ def _messages(work: Callable[[pa.Table], Iterator[list[Any]]], block: pa.Table) 
             yield table(said)
     except HashtagPhotosError as error:
         yield table([_Failed(error)])
+    except Exception as error:  # noqa: BLE001  where it was and what it was is told in a line, the rest in a note
+        failed = RunError(
+            f"{address()}, a node of the Ray cluster, can't go on ({type(error).__name__}: {first_line(error)}). What "
+            "was had is kept: the same command goes on from here",
+            subject=address(),
+        )
+        failed.add_note(traceback.format_exc())
+        yield table([_Failed(failed)])
 
 
 def _share(worklist: Worklist, share: int) -> pa.Table:
@@ -438,8 +419,9 @@ def _share(worklist: Worklist, share: int) -> pa.Table:
     return pa.Table.from_batches(few, schema)
 
 
-def _fetch(job: Job, addresses: pa.Table) -> Iterator[list[Any]]:
+def _fetch(fit: Fit, job: Job, addresses: pa.Table) -> Iterator[list[Any]]:
     """On a worker: do what a process of a local download does, by just such a process, and tell what it says."""
+    fit.check()
     with Storage(job.run).incoming() as incoming:
         listed, suspects = incoming / "worklist.sqlite", incoming / "suspects"
         rows = (
@@ -495,10 +477,15 @@ class _Teller:
 
 
 def _answers(address: str) -> None:
-    """Raise OSError if nobody answers there, which takes Ray minutes to say."""
+    """Raise OSError if nobody answers there as Ray does, by HTTP/2, which takes Ray minutes to say."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdecimal():
-        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_SECONDS) as there:
+            if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
+                there.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS)
+                said = there.recv(4)
+                if said[3:] != _SETTINGS[3:4]:
+                    raise ConnectionError("what answers there is no Ray")
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from hashtag_photos.stages import Progress, silent
 from hashtag_photos.stages.embed import embed, encoded, images_left
 from hashtag_photos.stages.engine import LOCAL, Encoding, Engine
 from hashtag_photos.stages.group import group
-from hashtag_photos.stages.joined import is_in_order, whole
+from hashtag_photos.stages.joined import is_in_order, long, whole
 from hashtag_photos.stages.score import (
     PromptVectors,
     decide,
@@ -259,7 +259,7 @@ def scores_path(model_key: str, label_key: str) -> str:
 
 
 def _embedded(run: Run, table: str) -> pa.ChunkedArray:
-    """The sha256 of each image that has a vector, once, in order."""
+    """The sha256 of each image that has a vector, once, in order, in one piece."""
     batches = run.batches(table, "sha256", rows=_KEYS_AT_ONCE)
     shas = whole(pa.chunked_array([batch.column(0) for batch in batches], pa.string()))
     if not is_in_order(shas):  # they were embedded in several goes
@@ -271,7 +271,7 @@ def _embedded(run: Run, table: str) -> pa.ChunkedArray:
 def _is_scored(run: Run, had: pa.ChunkedArray, model_key: str, label_key: str) -> bool:
     """Whether just these images have scores of a label set, and it is known how far they hang on its prompts."""
     scores = run.read_table(scores_path(model_key, label_key), "sha256")
-    if scores is None or not scores.column("sha256").equals(had):
+    if scores is None or not long(scores.column("sha256")).equals(had):
         return False
     return not len(had) or run.storage.exists(robustness_path(model_key, label_key))
 

@@ -25,13 +25,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hashtag_photos.agreement import cross_fitted
 from hashtag_photos.estimate import Corrected, Estimate, corrected, wilson
 from hashtag_photos.handlabels import Verdict
 from hashtag_photos.labels import SKIP, LabelSet
 from hashtag_photos.run import Run
+from hashtag_photos.stages import joined
 from hashtag_photos.stages.classify import scores_path
 from hashtag_photos.stages.sample import carried, read_sample
 from hashtag_photos.stages.units import PICTURES, Units, count_units
@@ -317,7 +317,8 @@ class Evidence:
 
 def predicted(pictures: list[str], scores: pa.Table, labels: LabelSet) -> Floats:
     """The class probabilities, (pictures, classes), of images that have scores."""
-    rows = pc.index_in(pa.array(pictures, pa.string()), value_set=scores.column("sha256"))
+    place = joined.places(pa.array(pictures, pa.string()), scores.column("sha256"))
+    rows = pa.array(place, mask=place < 0)
     columns = [scores.column(probability_column(name)).take(rows).to_numpy() for name in labels.class_names]
     return np.stack(columns, axis=1).astype(np.float64)
 

@@ -48,7 +48,7 @@ class Listener(Protocol):
         ...
 
     def flush_if_due(self) -> None:
-        """Some time has passed."""
+        """Something was said, or some time has passed: what is due can be written."""
         ...
 
 
@@ -97,10 +97,10 @@ class _Crew:
             self._start(job)
         left = len(self._jobs)
         while left:
+            self._listener.flush_if_due()
             try:
                 share, said = self._said.get(timeout=_TICK_SECONDS)
             except Empty:
-                self._listener.flush_if_due()
                 yield
                 continue
             if said is None:
@@ -118,7 +118,7 @@ class _Crew:
             yield
 
     def end(self) -> None:
-        """Have the processes leave, and hear what they had still to say."""
+        """Have the processes leave, and hear what they had still to say; nothing is written meanwhile."""
         for process in self._processes.values():
             _close(process.stdin)
         last = time.monotonic() + _LAST_WORDS_SECONDS
@@ -126,7 +126,7 @@ class _Crew:
             if time.monotonic() > last:
                 for process in self._processes.values():
                     process.kill()
-            with suppress(Empty, StorageError):  # which is raised by the last flush, if the disk is still full
+            with suppress(Empty):
                 _, said = self._said.get(timeout=0.05)
                 if said and "address" in said:
                     self._listener.add(said.pop("address"), said)

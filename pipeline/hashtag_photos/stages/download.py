@@ -24,7 +24,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from hashtag_photos.errors import StorageError, UsageError
+import pyarrow as pa
+
+from hashtag_photos.errors import UsageError
 from hashtag_photos.http import Limits, Local
 from hashtag_photos.images import one_shade, perceptual_hashes, window_hashes
 from hashtag_photos.images import placeholders as read_placeholders
@@ -168,6 +170,7 @@ def _ask(
             parts = _Parts(run, worklist, progress)
             for address, outcome in worklist.known():
                 parts.add(address, outcome)
+                parts.flush_if_due()
             if worklist.addresses:
                 here = [stack.enter_context(restore(asked).local()) for asked in run.asked.get("sources", ())]
                 asked = job(
@@ -193,6 +196,7 @@ class _Parts:
         self._progress = progress
         self._rows: list[tuple[dict[str, Any], bytes | None]] = []
         self._places: list[tuple[str, Place]] = []
+        self._unsure: tuple[str, pa.Table] | None = None  # a part that may stand there or not, and where
         # an image waits before its row comes, and after
         self._seconds = PART_SECONDS - run.images.layout.settle_seconds
         self._since = time.monotonic()
@@ -215,7 +219,6 @@ class _Parts:
         for attachment in self._worklist.sharing(address):
             self._rows.append(({**attachment, **outcome}, thumbnail and base64.b64decode(thumbnail)))
             self._count += 1
-        self.flush_if_due()
         self._show()
 
     def done(self) -> Iterator[int]:
@@ -234,21 +237,34 @@ class _Parts:
             self.flush()
 
     def flush(self) -> None:
-        """Write a part, of whatever is there."""
-        places, self._places = self._places, []
-        rows, self._rows, self._since = self._rows, [], time.monotonic()  # once, also if interrupted in the middle
+        """Write a part, of whatever is there.
+
+        Where that fails, the next time begins with the same rows in the same place: they may stand there already, if
+        only the answer was lost.
+        """
+        self._since = time.monotonic()
+        self._finish()
+        self._run.images.record(self._places)  # first, so that no row is of an image that nobody finds
+        self._places = []
+        if self._rows:
+            part = self._run.next_part("photos"), self._table()
+            self._unsure, self._rows = part, []
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._unsure is not None:
+            self._run.write_table(*self._unsure)
+            self._unsure = None
+
+    def _table(self) -> pa.Table:
         photos = []
-        for few in (rows[begin : begin + _HASHED_AT_ONCE] for begin in range(0, len(rows), _HASHED_AT_ONCE)):
+        for begin in range(0, len(self._rows), _HASHED_AT_ONCE):
+            few = self._rows[begin : begin + _HASHED_AT_ONCE]
             thumbnails = [thumbnail for _, thumbnail in few if thumbnail]
             looks = zip(*(of_all(thumbnails) for of_all in _LOOKS.values()), strict=True)
             for row, thumbnail in few:
                 photos.append({**row, **dict(zip(_LOOKS, next(looks), strict=True))} if thumbnail else row)
-        try:
-            self._run.images.record(places)  # first, so that no row is of an image that nobody finds
-            self._run.append("photos", photos_table(photos))
-        except StorageError:
-            self._rows, self._places = rows + self._rows, places + self._places  # there may be room in the end
-            raise
+        return photos_table(photos)
 
     def _show(self) -> None:
         now = time.monotonic()

@@ -169,11 +169,13 @@ def images_left(run: Run, embedded: pa.ChunkedArray) -> tuple[int, pa.Table]:
         had = database.sql(
             f"SELECT sha256, format FROM photos WHERE status = '{PhotoStatus.OK.value}'"
         ).to_arrow_table()
-    place = places(had.column("sha256"), embedded)
-    left = had.filter(pa.array(place < 0))
-    left = left.group_by("sha256").aggregate([("format", "min")]).sort_by("sha256")
+        place = places(had.column("sha256"), embedded)
+        database.register("missing", had.filter(pa.array(place < 0)))
+        left = database.sql(
+            "SELECT sha256, min(format) AS format FROM missing GROUP BY sha256 ORDER BY sha256"
+        ).to_arrow_table()
     images = int(np.count_nonzero(np.bincount(place[place >= 0]))) + len(left)
-    return images, left.rename_columns(["sha256", "format"])
+    return images, left
 
 
 def _rows(images: pa.Table) -> Iterator[tuple[str, str]]:

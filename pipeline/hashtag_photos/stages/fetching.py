@@ -326,13 +326,14 @@ class _Keeper:
         self._freed.set()
 
     def leave(self) -> None:
-        """Make durable what is there, and tell it, at once: everything else was cancelled."""
-        files = [file for file, _ in self._waiting]
-        places = self._thread.submit(self._images.adopt, files).result()  # behind the one that may be under way
+        """Make durable what is there, and tell it, at once: everything else was cancelled.
+
+        Raises StorageError if that fails, or failed: a store that is away is not asked for the rest, too.
+        """
         adopted = self._adopted
-        if self._settling and adopted is not None and not adopted.cancelled() and adopted.exception() is None:
-            self._tell(self._settling, adopted.result())
-        self._tell(self._waiting, places)
+        if self._settling and adopted is not None and not adopted.cancelled():
+            self._tell(self._settling, adopted.result())  # once it ends: it may be under way
+        self._tell(self._waiting, self._thread.submit(self._images.adopt, [file for file, _ in self._waiting]).result())
 
     def finish(self) -> None:
         """Nothing more comes."""

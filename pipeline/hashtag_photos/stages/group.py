@@ -22,7 +22,7 @@ from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
 from hashtag_photos.stages import Progress, silent
 from hashtag_photos.stages.engine import LOCAL, Engine
-from hashtag_photos.stages.joined import places
+from hashtag_photos.stages.joined import Places, pieces, places, whole
 from hashtag_photos.tables import GROUPS, PHOTOS, vectors_of
 
 if TYPE_CHECKING:
@@ -48,9 +48,10 @@ def group(run: Run, model_key: str, *, engine: Engine = LOCAL, progress: Progres
     if used.get("rule") == RULE and _holds(run, model_key, embedded):
         return int(used["pictures"])
     images = _images(run, embedded)
-    first, compared = _grouped(run, model_key, images, engine, progress)
-    rows = pa.table([images, images.take(pa.array(first))], schema=GROUPS)
-    run.write_table(groups_path(model_key), rows.sort_by("sha256"))
+    first, compared = _grouped(run, model_key, embedded, images, engine, progress)
+    order = pc.sort_indices(images).to_numpy()
+    rows = pa.table([pieces(images, order), pieces(images, first[order])], schema=GROUPS)
+    run.write_table(groups_path(model_key), rows)
     pictures = len(np.unique(first))
     facts = {"rule": RULE, "images": len(images), "pictures": pictures, "images_not_compared": len(images) - compared}
     run.record_used("duplicates", model_key, facts)
@@ -71,7 +72,7 @@ def _images(run: Run, embedded: pads.Dataset) -> pa.Array:
             WHERE status = '{PhotoStatus.OK.value}' AND sha256 IN (SELECT sha256 FROM embedded)
             GROUP BY sha256 ORDER BY max(width::BIGINT * height) DESC NULLS LAST, sha256"""
         ).to_arrow_table()
-    return ranked.column("sha256").combine_chunks()
+    return whole(ranked.column("sha256"))
 
 
 def _holds(run: Run, model_key: str, embedded: pads.Dataset) -> bool:
@@ -82,16 +83,20 @@ def _holds(run: Run, model_key: str, embedded: pads.Dataset) -> bool:
     with run.database() as database:
         shown = database.sql(f"SELECT sha256 FROM photos WHERE status = '{PhotoStatus.OK.value}'").to_arrow_table()
     with run.readable("embeddings"):
-        vectors = embedded.to_table(columns=["sha256"]).column(0)
+        vectors = _shas(embedded)
     place = places(shown.column(0), rows.column(0))
     counted = np.bincount(place[place >= 0], minlength=len(rows))
     others = shown.column(0).filter(pa.array(place < 0))
-    same = vectors.equals(rows.column(0)) or pc.all(pc.is_in(rows.column(0), value_set=vectors)).as_py()
-    return same is not False and bool(counted.all()) and not pc.any(pc.is_in(others, value_set=vectors)).as_py()
+    same = vectors.equals(rows.column(0)) or (places(rows.column(0), vectors) >= 0).all()
+    return bool(same and counted.all() and (places(others, vectors) < 0).all())
+
+
+def _shas(table: pads.Dataset) -> pa.ChunkedArray:
+    return table.to_table(columns=["sha256"]).column(0)
 
 
 def _grouped(
-    run: Run, model_key: str, images: pa.Array, engine: Engine, progress: Progress
+    run: Run, model_key: str, embedded: pads.Dataset, images: pa.Array, engine: Engine, progress: Progress
 ) -> tuple[npt.NDArray[np.int64], int]:
     """Per image the place of its picture's representative, and how many images could be compared."""
     hashes = np.zeros((len(images), len(WINDOWS), _WORDS), dtype=np.uint64)
@@ -99,7 +104,8 @@ def _grouped(
     shades = np.zeros(len(images), dtype=np.float32)
     thumbnails = np.zeros((len(images), THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=np.uint8)
     progress("group", 0, None)
-    for place, looks in _columns(_photos(run), images):
+    photos = run.dataset("photos", PHOTOS)
+    for place, looks in _rows(_looks(photos), places(_shas(photos), images)):
         there = pc.and_(pc.and_(*(each.is_valid() for each in looks[:2])), looks[2].is_valid())
         column, shade, small = (each.filter(there) for each in looks)
         place, digits = place[there.to_numpy(zero_copy_only=False)], "".join(column.to_pylist())
@@ -112,8 +118,8 @@ def _grouped(
     row = np.full(len(images), -1)
     row[known] = np.arange(len(known))
     vectors = np.empty((0, 0), dtype=np.int8)
-    stored = run.batches(f"embeddings/{model_key}", "sha256", "vector", rows=_BATCH_ROWS)
-    for place, (column,) in _columns(stored, images):
+    stored = run.batches(f"embeddings/{model_key}", "vector", rows=_BATCH_ROWS)
+    for place, (column,) in _rows(stored, places(_shas(embedded), images)):
         some = rounded(vectors_of(column))
         if not len(vectors):
             vectors = np.zeros((len(known), some.shape[1]), dtype=np.int8)
@@ -136,20 +142,19 @@ def _grouped(
     return first, len(known)
 
 
-def _photos(run: Run) -> Iterator[pa.RecordBatch]:
+def _looks(photos: pads.Dataset) -> Iterator[pa.RecordBatch]:
     """What is compared of all photos, a batch at a time; null where an older version did not write it."""
-    columns = ["sha256", "window_hashes", "one_shade", "thumbnail"]
-    photos = run.dataset("photos", PHOTOS)
+    columns = ["window_hashes", "one_shade", "thumbnail"]
     yield from photos.to_batches(
         columns=columns, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1, use_threads=False
     )
 
 
-def _columns(
-    batches: Iterable[pa.RecordBatch], images: pa.Array
-) -> Iterator[tuple[npt.NDArray[np.int64], list[pa.Array]]]:
-    """Batches of a table without their first column, sha256, and the place of each row's image among `images`."""
+def _rows(batches: Iterable[pa.RecordBatch], place: Places) -> Iterator[tuple[npt.NDArray[np.int64], list[pa.Array]]]:
+    """The columns of a table, a batch at a time, where a row has a place, and these places."""
+    start = 0
     for batch in batches:
-        place = pc.index_in(batch.column(0), value_set=images)
-        there = place.is_valid()
-        yield place.drop_null().to_numpy().astype(np.int64), [each.filter(there) for each in batch.columns[1:]]
+        own = place[start : start + len(batch)]
+        start += len(batch)
+        there = own >= 0
+        yield own[there].astype(np.int64), [each.filter(pa.array(there)) for each in batch.columns]

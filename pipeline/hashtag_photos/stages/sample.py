@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hashtag_photos import sampling
 from hashtag_photos.errors import RunError, UsageError
@@ -28,6 +27,7 @@ from hashtag_photos.labels import SKIP, LabelSet
 from hashtag_photos.run import Run
 from hashtag_photos.sampling import Frame
 from hashtag_photos.stages.classify import scores_path
+from hashtag_photos.stages.joined import places
 from hashtag_photos.stages.units import Units, count_units
 from hashtag_photos.tables import SAMPLE, probability_column
 
@@ -106,10 +106,9 @@ def carried(frame: Frame, units: Units) -> Numbers:
 
     It is -1 where another row carries that picture, and where it no longer counts.
     """
-    images = pc.index_in(pa.array(frame.sha256.tolist(), pa.string()), value_set=units.images)
-    known = images.is_valid().to_numpy(zero_copy_only=False)
-    found = np.full(len(known), -1, dtype=np.int64)
-    found[known] = units.picture_of[images.drop_null().to_numpy()]
+    images = places(pa.array(frame.sha256.tolist(), pa.string()), units.images)
+    found = np.full(len(images), -1, dtype=np.int64)
+    found[images >= 0] = units.picture_of[images[images >= 0]]
     order = np.lexsort((frame.sha256, frame.draw))
     _, first = np.unique(found[order], return_index=True)
     carries = np.zeros(len(found), dtype=np.bool_)

@@ -29,6 +29,7 @@ from hashtag_photos.labels import UNSURE, LabelSet
 from hashtag_photos.run import Run
 from hashtag_photos.stages import Progress, silent
 from hashtag_photos.stages.engine import LOCAL, Engine
+from hashtag_photos.stages.joined import is_in_order, pieces, whole
 from hashtag_photos.tables import ROBUSTNESS, scores_schema, vectors_of
 
 ALL, TEMPLATE, WITHOUT_PROMPT = "all", "template", "without_prompt"  # the kinds of rows in a robustness table
@@ -117,9 +118,9 @@ def score(
             rows = slice(start, start + found[0].shape[1])
             probability[:, rows], answers[rows], margins[rows] = found
             progress("score", start := rows.stop, len(shas))
-        images, row = in_order.result()
-    names = pa.DictionaryArray.from_arrays(answers[row], (*labels.class_names, UNSURE)).cast(pa.string())
-    columns = [images, names, margins[row], *(of_class[row] for of_class in probability)]
+        row = in_order.result()
+    names = pieces(pa.array((*labels.class_names, UNSURE)), answers[row])
+    columns = [pieces(shas, row), names, margins[row], *(of_class[row] for of_class in probability)]
     return pa.table(columns, schema=scores_schema(labels.class_names))
 
 
@@ -139,7 +140,7 @@ def robustness(
     """
     variants = _variants(labels)
     answers = len(labels.classes) + 1
-    _, row = _images(_shas(run, table))
+    row = _images(_shas(run, table))
     at_most = min(ROBUSTNESS_IMAGES, max(1, _ROBUSTNESS_ANSWERS // (len(variants) * answers)))
     chosen = np.sort(row[:at_most])
 
@@ -281,20 +282,20 @@ def _class_logits_of_variants(vectors: Floats, prompts: PromptVectors, labels: L
 
 def _shas(run: Run, table: str) -> pa.Array:
     """The sha256 of each row."""
-    return pa.chunked_array(
-        [batch.column(0) for batch in run.batches(table, "sha256", rows=_BATCH_ROWS)], pa.string()
-    ).combine_chunks()
+    batches = run.batches(table, "sha256", rows=_BATCH_ROWS)
+    return whole(pa.chunked_array([batch.column(0) for batch in batches], pa.string()))
 
 
-def _images(shas: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """Each sha256 once, in order, and the first row that it has: an interruption can write an image twice."""
-    if pc.all(pc.greater(shas[1:], shas[:-1])).as_py():  # as one embed stage writes them
-        return shas, np.arange(len(shas))
+def _images(shas: pa.Array) -> npt.NDArray[np.int64]:
+    """The first row of each sha256, in the order of these: an interruption can write an image twice."""
+    if is_in_order(shas):  # as one embed stage writes them
+        return np.arange(len(shas))
     order = pc.array_sort_indices(shas)  # stable
-    images, row = shas.take(order), order.to_numpy().astype(np.int64)
+    images = shas.take(order)
+    row: npt.NDArray[np.int64] = order.to_numpy().astype(np.int64)
     first = np.ones(len(row), dtype=bool)
     first[1:] = pc.not_equal(images[1:], images[:-1]).to_numpy(zero_copy_only=False)
-    return images.filter(pa.array(first)), row[first]
+    return row[first]
 
 
 def _blocks(vectors: npt.NDArray[np.floating], prompts: PromptVectors) -> Iterator[tuple[slice, Floats]]:

@@ -32,6 +32,7 @@ from hashtag_photos.stages.correct import Evidence, Numbers, predicted
 from hashtag_photos.stages.coverage import NOT_ASKED, cover
 from hashtag_photos.stages.engine import LOCAL
 from hashtag_photos.stages.group import not_compared
+from hashtag_photos.stages.joined import whole, whole_table
 from hashtag_photos.stages.numbers import Number, corrected_numbers, raw_shares, share_bounds
 from hashtag_photos.stages.reviewed import Agreement, Review, agreement, review
 from hashtag_photos.stages.shown import Scored, scored, shown
@@ -312,7 +313,7 @@ class _Attachments(NamedTuple):
 def _attachments(found: Scored) -> _Attachments:
     """The attachments of a run, by source, time and id of their posts."""
     joined, units = found.joined, found.units
-    posts = joined.of_posts("source", "id", "url", "created_at").combine_chunks()
+    posts = whole_table(joined.of_posts("source", "id", "url", "created_at"))
     order = pc.sort_indices(posts, [(name, "ascending") for name in ("source", "created_at", "id")]).to_numpy()
     counts = np.diff(joined.first)[order]
     # of each row its attachment: where those of its post begin, and how many of the same post came before
@@ -326,10 +327,10 @@ def _attachments(found: Scored) -> _Attachments:
         position=position.astype(np.int32),
         image=image,
         posts=posts,
-        photos=joined.of_photos("status", "reason", "sha256", *_OF_FILES).combine_chunks(),
-        urls=joined.urls().combine_chunks(),
+        photos=whole_table(joined.of_photos("status", "reason", "sha256", *_OF_FILES)),
+        urls=whole(joined.urls()),
         pictures=units.images.filter(pa.array(found.stands)),
-        scores=found.scores.select(scores).combine_chunks(),
+        scores=whole_table(found.scores.select(scores)),
     )
 
 
@@ -373,4 +374,5 @@ def _cells(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     risky = pc.is_in(pc.utf8_slice_codeunits(texts, 0, 1), value_set=_BEGINS_FORMULAS)
     if not pc.any(risky).as_py():
         return texts
-    return pc.if_else(risky, pc.binary_join_element_wise("'", texts, ""), texts)
+    mark, nothing = (pa.scalar(each, texts.type) for each in ("'", ""))
+    return pc.if_else(risky, pc.binary_join_element_wise(mark, texts, nothing), texts)

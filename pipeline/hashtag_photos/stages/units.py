@@ -170,8 +170,8 @@ def _groups(table: pa.Table | None, images: pa.Array) -> npt.NDArray[np.int64]:
     if whole(table.column("sha256")).equals(images):
         names = whole(table.column("picture"))
     else:
-        of_images = table.column("picture").take(pc.index_in(images, value_set=table.column("sha256")))
-        names = pc.coalesce(whole(of_images), images)
+        row = places(images, table.column("sha256"))
+        names = pc.coalesce(whole(table.column("picture")).take(pa.array(row, mask=row < 0)), images)
     found = places(names, images).astype(np.int64)
     others = np.flatnonzero(found < 0)
     found[others] = len(images) + names.take(pa.array(others)).dictionary_encode().indices.to_numpy()

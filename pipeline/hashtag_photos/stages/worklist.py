@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ KEY = ("source", "post_id", "position")
 #: columns of a photo that its address alone decides
 OUTCOME = tuple(name for name in PHOTOS.names if name not in (*KEY, "url", "attempt"))
 
-_FEW = 10_000  # rows at a time
+_FEW = 5_000  # rows at a time
 _ADDRESSES = """
     CREATE TABLE host (id INTEGER PRIMARY KEY, name, addresses, share);
     CREATE TABLE address (id INTEGER PRIMARY KEY, host, url, done DEFAULT 0)"""
@@ -80,7 +80,7 @@ class Again:
 
 def something_to_do(run: Run, again: Again) -> bool:
     """Whether a worklist could hold anything, as far as can be told at once."""
-    if _asked_for(run) < attachments_of(run):
+    if _asked_for(run) != attachments_of(run):  # more would hide some that are missing: the keys decide
         return True
     return bool(again) and any(
         not again.settles(status, reason)
@@ -99,16 +99,13 @@ class Worklist:
         self._database = sqlite3.connect(self.path)
         self._database.create_function("host_of", 1, host_of, deterministic=True)
         try:
-            self._database.executescript(_SCHEMA)
-            if something_to_do(run, again):
-                self._read()
-        except sqlite3.OperationalError as error:
+            with _room_in(folder):
+                self._database.executescript(_SCHEMA)
+                if something_to_do(run, again):
+                    self._read()
+        except StorageError:
             self._database.close()
-            raise StorageError(
-                f"{folder}: the list of what is left to download can't be kept there ({error}): free some space, then "
-                "run the same command again",
-                subject=folder,
-            ) from error
+            raise
         self.attachments = self._one("SELECT count(*) FROM attachment")
 
     def __enter__(self) -> Worklist:
@@ -156,7 +153,7 @@ class Worklist:
             load, share = heapq.heappop(loads)
             heapq.heappush(loads, (load + addresses, share))
             given.append((share, host))
-        with self._database:
+        with _room_in(self.path.parent), self._database:
             self._database.executemany("UPDATE host SET share = ? WHERE id = ?", given)
 
     def sharing(self, address: int) -> list[dict[str, Any]]:
@@ -167,7 +164,8 @@ class Worklist:
 
     def mark_done(self, addresses: Iterable[int]) -> None:
         """Have addresses left out by whoever reads the list from now on."""
-        _mark_done(self._database, addresses)
+        with _room_in(self.path.parent):
+            _mark_done(self._database, addresses)
 
     def share(self, share: int) -> Iterator[list[tuple[int, str, str]]]:
         """What is left of a share, a few at a time: each address by number, its host and its URL."""
@@ -195,8 +193,11 @@ class Worklist:
 
 
 def write_share(path: Path, addresses: Iterable[tuple[str, str]]) -> None:
-    """A worklist of addresses that somebody else shared out, as host and URL, all of share 0; numbered from 1."""
-    with closing(sqlite3.connect(path)) as database, database:
+    """A worklist of addresses that somebody else shared out, as host and URL, all of share 0; numbered from 1.
+
+    Raises StorageError.
+    """
+    with _room_in(path.parent), closing(sqlite3.connect(path)) as database, database:
         database.executescript(f"PRAGMA synchronous = OFF; {_ADDRESSES}; CREATE TEMP TABLE given (host, url)")
         database.executemany("INSERT INTO given VALUES (?, ?)", addresses)
         database.executescript(
@@ -208,9 +209,22 @@ def write_share(path: Path, addresses: Iterable[tuple[str, str]]) -> None:
 
 
 def mark_done(path: Path, addresses: Iterable[int]) -> None:
-    """Have addresses of a worklist left out by whoever reads it from now on."""
-    with closing(sqlite3.connect(path)) as database:
+    """Have addresses of a worklist left out by whoever reads it from now on. Raises StorageError."""
+    with _room_in(path.parent), closing(sqlite3.connect(path)) as database:
         _mark_done(database, addresses)
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    """Tell of a full disk."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StorageError(
+            f"{folder}: the list of what is left to download can't be kept there ({error}): free some space, then run "
+            "the same command again",
+            subject=folder,
+        ) from error
 
 
 def _mark_done(database: sqlite3.Connection, addresses: Iterable[int]) -> None:
@@ -238,17 +252,14 @@ def last_statuses(run: Run) -> dict[str, int]:
 def superseded(run: Run) -> Iterator[Mapping[str, Any]]:
     """Attempts after which there was another: their keys, attempts and statuses."""
     last: dict[tuple[Any, ...], int] = {}
-    posts = []
     for batch in run.batches("photos", *KEY, "attempt", rows=_FEW):
         if _highest(batch) > 1:
-            later = batch.filter(pc.greater(batch.column("attempt"), 1))
-            for row in _rows(later):
+            for row in _rows(batch.filter(pc.greater(batch.column("attempt"), 1))):
                 last[row[:3]] = max(row[3], last.get(row[:3], 0))
-            posts.append(later.column("post_id"))
-    if last:
-        columns, of_posts = (*KEY, "attempt", "status"), pa.concat_arrays(posts)
-        for batch in run.batches("photos", *columns, rows=_FEW):
-            for row in _rows(batch.filter(pc.is_in(batch.column("post_id"), value_set=of_posts))):
+    posts, columns = {post for _, post, _ in last}, (*KEY, "attempt", "status")
+    for batch in run.batches("photos", *columns, rows=_FEW) if last else ():
+        if not posts.isdisjoint(batch.column("post_id").to_pylist()):
+            for row in _rows(batch):
                 if row[3] < last.get(row[:3], 0):
                     yield dict(zip(columns, row, strict=True))
 
