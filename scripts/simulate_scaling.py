@@ -331,9 +331,9 @@ class Assumptions:
         MEASURED + " (1.03 to 1.33: 100,000 took 17.2 s of the clock)",
     )
     group_gb: float = number(3.6, "GB of memory to group 1,000,000", MEASURED)
-    score: float = number(3.3, "core s to score 1,000,000 vectors, robustness too", MEASURED)
-    tally: float = number(22.9, "s for tally and its files of 1,000,000 posts", MEASURED + " (beside other work)")
-    tally_gb: float = number(1.4, "GB of memory for that", MEASURED)
+    score: float = number(5.5, "core s to score 1,000,000 vectors, robustness too", MEASURED)
+    tally: float = number(9.1, "s for tally and its files of 1,000,000 posts", MEASURED)
+    tally_gb: float = number(1.5, "GB of memory for that", MEASURED)
     vector_bytes: float = number(2048, "bytes a vector (1,024 numbers, float16)", "by the format")
     row_bytes: float = number(1500, "bytes a row of photos (1,024 of them its thumbnail)", "by the format, estimated")
     post_bytes: float = number(400, "bytes a post", "estimated")

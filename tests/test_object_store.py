@@ -132,6 +132,23 @@ def test_what_fails_for_a_while_is_asked_again(s3: Store) -> None:
     assert all(proxy.done[fault] for fault in FAULTS)
 
 
+def test_a_file_that_is_shorter_than_a_refusal_is_asked_for_again(s3: Store) -> None:
+    class RefusesOnce(Proxy):
+        def fault(self, method: str, path: str) -> str:
+            self.came[method, path] += 1
+            return "503" if method == "GET" and self.came[method, path] == 1 else ""
+
+    Storage(s3.at("run")).write("x", filled(b"1"))
+    for reads in (
+        lambda there: there.read("x"),
+        lambda there: there.open("x").read(),
+        lambda there: there.open_for_ranges("x").read(1),
+    ):
+        with s3.behind(RefusesOnce()) as proxy:
+            assert reads(Storage(s3.at("run"))) == b"1"
+        assert max(proxy.came.values()) == 2
+
+
 @pytest.mark.parametrize(
     "fails",
     ["PUT .*partNumber=2", "POST .*uploadId=", "POST .*uploads"],

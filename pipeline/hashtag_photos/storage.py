@@ -36,7 +36,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
-from tenacity import retry, retry_if_exception_message, stop_after_attempt
+from tenacity import retry, retry_if_exception_message, stop_after_attempt, wait_random_exponential
 
 from hashtag_photos.errors import StorageError
 
@@ -62,6 +62,14 @@ _KEYS = {
 }
 _ADDRESS_AS_PATH = re.compile(rf"({'|'.join(_KEYS)}):/+(.*)", re.IGNORECASE)  # what a Path makes of one
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+# a refusal is longer than a file of a few bytes, for which alone pyarrow has room then: it does not ask again
+_until_answered = retry(
+    retry=retry_if_exception_message(match="(?s).*Failed to flush response stream"),
+    wait=wait_random_exponential(0.1, max=20),
+    stop=lambda state: state.attempt_number >= _ATTEMPTS,
+    reraise=True,
+)
 
 
 class Storage:
@@ -173,6 +181,7 @@ class Storage:
         with self._explained(relative):
             return {info.base_name: info.mtime for info in self.fs.get_file_info(selector) if info.is_file}
 
+    @_until_answered
     def read(self, relative: str) -> bytes:
         """The bytes of a file."""
         with self._explained(relative), self.fs.open_input_file(self.path(relative)) as file:
@@ -360,10 +369,12 @@ class _Remote(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
+    @_until_answered
     def readinto(self, buffer: WriteableBuffer) -> int:
         with self._explained():
             return int(self._file.readinto(buffer))
 
+    @_until_answered
     def readall(self) -> bytes:
         """The rest as one request; else it would be one for each 8 KiB."""
         with self._explained():
