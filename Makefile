@@ -13,6 +13,8 @@ INSTALLED := $(VENV)/.installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 OWN := PYTHON
 FROM_ENVIRONMENT := HASHTAG SOURCE SINCE UNTIL LIMIT MAX_WAIT KEEP_AUTHORS POSTS FORMAT FILES IMAGES RUN MODEL LABELS DEVICE PRECISION RETRY CONTACT ENGINE STORE
 FLAGS := RETRY KEEP_AUTHORS IGNORE_OPT_OUTS
+# tests wait, for servers and processes, a third of their time
+WORKERS = $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
 quoted = '$(subst ','\'',$(1))'
 option = --$(subst _,-,$(shell printf %s '$(1)' | tr A-Z a-z)) $(if $(filter $(FLAGS),$(1)),,$(call quoted,$($(1))))
 typed = $(filter command line,$(origin $(1)))
@@ -49,7 +51,7 @@ review: $(INSTALLED) ## the page to label pictures of RUN=runs/sample on
 	@$(BIN)/hashtag-photos review $(call quoted,$(or $(RUN),runs/sample))
 
 test: $(INSTALLED) ## the tests, but for the slow ones
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not network"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not gpu and not network"
 
 lint: $(INSTALLED) ## ruff
 	$(BIN)/ruff check .
@@ -66,7 +68,7 @@ check: lint types test ## all that CI runs
 
 .PHONY: slow
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow and not gpu and not network"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not gpu and not network"
 
 sample: $(INSTALLED) ## draw the sample and train the tiny model anew (about 15 minutes)
 	$(BIN)/python scripts/draw_scenes.py

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -194,6 +195,7 @@ def test_gpus_that_are_given_back_in_a_moment_are_waited_for(engine: Any, monkey
         def is_there(self) -> bool:
             return True
 
+    engine.nodes()  # it is joined
     with another_node("--num-gpus", "2"):
         other = ray.remote(Other).options(num_gpus=2, num_cpus=0).remote()
         ray.get(other.is_there.remote())
@@ -330,11 +332,13 @@ def test_a_driver_that_was_killed_goes_on_where_it_was(
 
 
 class Fatal(encoders._Actor):
-    """Dies of the second batch, whenever it is asked for it."""
+    """Dies of the second batch, whenever it is asked for it, once the first one was heard."""
 
     def images(self, task: Any, images: Any) -> Iterator[Any]:
         if len(images) == 95:
             yield next(super().images(task, images))
+            while not (Path(task.fit.where).parent / "heard").exists():  # no helper of ours: it is not on a worker
+                time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -343,9 +347,14 @@ def test_workers_that_die_again_and_again_end_it_and_what_came_is_kept(
     sample: hp.Run, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = copied(sample, tmp_path / "run")
+
+    def heard(stage: str, done: int, *_: Any, **__: Any) -> None:
+        if (stage, done) == ("embed", 32):
+            (tmp_path / "heard").touch()
+
     with monkeypatch.context() as patched:
         patched.setattr(encoders, "_Actor", Fatal)
         with pytest.raises(RunError, match=r"3 workers of the Ray cluster died one after the other.*goes on from here"):
-            hp.classify(run, hp.Classifier("tiny", device="cpu", engine=find_engine("ray")))
+            hp.classify(run, hp.Classifier("tiny", device="cpu", engine=find_engine("ray")), progress=heard)
     done = hp.classify(run, hp.Classifier("tiny", device="cpu", engine=engine))
     assert (done.new, done.images) == (95 - 32, 95)
