@@ -68,7 +68,7 @@ check: lint types test ## all that CI runs
 
 .PHONY: slow
 slow: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not gpu and not network"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow and not gpu and not network"
 
 sample: $(INSTALLED) ## draw the sample and train the tiny model anew (about 15 minutes)
 	$(BIN)/python scripts/draw_scenes.py
