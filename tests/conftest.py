@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,14 @@ def picture(color: str | tuple[int, int, int] = "teal", size: tuple[int, int] = 
     out = io.BytesIO()
     Image.new(options.pop("mode", "RGB"), size, color).save(out, options.pop("format", "JPEG"), **options)
     return out.getvalue()
+
+
+def until(what: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for something to become true."""
+    last = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < last, "it never came to be"
+        time.sleep(0.01)
 
 
 @dataclass

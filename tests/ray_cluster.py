@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 import pytest
+from conftest import until
 
 from hashtag_photos.http import Local
 from hashtag_photos.run import Run
@@ -49,13 +49,6 @@ def cluster() -> Iterator[str]:
     """The address of a cluster of one node."""
     with running(CPUS) as address:
         yield address
-
-
-def until(what: Callable[[], object], seconds: float = 60) -> None:
-    last = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < last, "it never came to be"
-        time.sleep(0.01)
 
 
 @contextmanager

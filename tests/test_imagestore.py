@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from conftest import Listed, Server, command, picture
-from object_store import Proxy, Store, moto_server, new_bucket
+from object_store import Proxy, Store
 
 import hashtag_photos as hp
 from hashtag_photos import imagestore, sources
@@ -96,17 +96,6 @@ def members(run: Run) -> Counter[str]:
                 assert sha(content.read()) == each.name.partition(".")[0]
                 found[each.name] += 1
     return found
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as address:
-        yield address
-
-
-@pytest.fixture
-def s3(moto: str, monkeypatch: pytest.MonkeyPatch) -> Store:
-    return new_bucket(moto, monkeypatch)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import ORIGIN, Answer, Listed, Server, picture
+from conftest import ORIGIN, Answer, Listed, Server, picture, until
 from object_store import Store
 from PIL import Image
 
@@ -191,13 +191,6 @@ def children(pid: int) -> list[int]:
             if parent == pid and b"hashtag_photos.stages.fetching" in (each / "cmdline").read_bytes():
                 found.append(int(each.name))
     return found
-
-
-def until(what: Callable[[], object], seconds: float = 30) -> None:
-    last = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < last, "it never came to be"
-        time.sleep(0.005)
 
 
 def files_of(folder: Path) -> dict[str, int]:
