@@ -32,6 +32,7 @@ from hashtag_photos.engines import find_engine, nodes
 from hashtag_photos.engines import ray as engines_ray
 from hashtag_photos.engines.ray import Ray
 from hashtag_photos.errors import LabelSetError, RunError, StorageError, UsageError
+from hashtag_photos.http import Limits
 from hashtag_photos.manners import Manners
 from hashtag_photos.records import Attachment, Post
 from hashtag_photos.run import Run
@@ -130,7 +131,7 @@ def test_the_sample_gives_the_local_engines_table(tmp_path: Path) -> None:
 def test_four_workers_fetch_at_once_and_a_host_is_asked_as_if_there_were_one(
     server: Server, of_hosts: Callable[..., Run], tmp_path: Path
 ) -> None:
-    paths, rate = each_host(80), 10.0
+    paths, rate = each_host(80), 5.0
     run = of_hosts(tmp_path / "run", paths)
     inside, most, pids = Counter[str](), Counter[str](), set[int]()
     begun: dict[str, list[float]] = {f"h{number}": [] for number in range(HOSTS)}
@@ -141,17 +142,20 @@ def test_four_workers_fetch_at_once_and_a_host_is_asked_as_if_there_were_one(
             begun[host].append(time.monotonic())
             inside[host] += 1
             most[host] = max(most[host], inside[host])
-            if all(begun.values()):
+            if all(begun.values()) and not all_there.is_set():
                 pids.update(fetching())
                 all_there.set()
-        all_there.wait(60)  # a host is kept waiting until all of them are being asked
+        all_there.wait(100)  # a host is kept waiting until all of them are being asked
         time.sleep(0.01)
         with lock:
             inside[host] -= 1
 
     before_all(server, note)
     done = download(
-        run, engine=find_engine("ray"), manners=Manners(connections_per_host=2, rate_per_host=rate, attempts=1)
+        run,
+        engine=find_engine("ray"),
+        manners=Manners(connections_per_host=2, rate_per_host=rate, attempts=1),
+        limits=Limits(read_timeout=120),  # workers need long to start on a busy machine
     )
     assert done.statuses == {"ok": 80}
     assert sorted(server.asked) == sorted(paths)
