@@ -93,8 +93,9 @@ def web_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@contextmanager
+def picture_server() -> Iterator[Server]:
+    """A server while this is open."""
     server = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -115,6 +116,12 @@ def server() -> Iterator[Server]:
             pass
 
     with web_server(Handler) as server.base:
+        yield server
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with picture_server() as server:
         yield server
 
 

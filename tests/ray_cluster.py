@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -79,6 +80,17 @@ def another_node(*options: str, within: tuple[str, ...] = (), **environment: str
             os.killpg(nodes[-1].pid, signal.SIGTERM)
         nodes[-1].wait()
         until(lambda: alive() <= before)
+
+
+def fetching() -> dict[int, int]:
+    """Processes that fetch, of this test's cluster, and their parents, which are Ray's workers."""
+    found = {}
+    for each in Path("/proc").iterdir():
+        with suppress(OSError, IndexError):
+            ours = each.name.isdigit() and os.environ[MARK].encode() in (each / "environ").read_bytes()
+            if ours and b"hashtag_photos.stages.fetching" in (each / "cmdline").read_bytes():
+                found[int(each.name)] = int((each / "stat").read_text().rpartition(")")[2].split()[1])
+    return found
 
 
 class Routed:

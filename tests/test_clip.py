@@ -19,7 +19,9 @@ from safetensors.torch import load_file, save_file
 from scipy.special import softmax
 
 import hashtag_photos.clip as clip
-from hashtag_photos.clip import Encoder, choose_device
+from hashtag_photos import devices
+from hashtag_photos.clip import Encoder
+from hashtag_photos.devices import choose_device
 from hashtag_photos.errors import ModelError
 from hashtag_photos.labels import LabelClass, LabelSet, find_labels
 from hashtag_photos.models import bundled, find_model
@@ -309,7 +311,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
         (tmp_path / "gpus").mkdir(exist_ok=True)
         for number in range(gpus):
             (tmp_path / f"gpus/0000:0{number}:00.0").mkdir()
-        monkeypatch.setattr(clip, "_NVIDIA", tmp_path / "gpus")
+        monkeypatch.setattr(devices, "_NVIDIA", tmp_path / "gpus")
         monkeypatch.setattr(torch.cuda, "is_available", lambda: says is None)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -366,7 +368,7 @@ def test_without_its_folder_the_driver_is_asked_by_its_tool(
 ) -> None:
     """As under WSL, or with a module that wasn't loaded."""
     machine(0, "Found no NVIDIA driver on your system")
-    monkeypatch.setattr(clip, "_NVIDIA", tmp_path / "no such folder")
+    monkeypatch.setattr(devices, "_NVIDIA", tmp_path / "no such folder")
     (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
@@ -608,7 +610,7 @@ def test_as_many_pictures_at_once_as_half_of_a_gpus_memory_has_room_for(monkeypa
 def test_auto_takes_what_torch_can_use(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, chosen: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    monkeypatch.setattr(clip, "_hidden_gpu", lambda: None)
+    monkeypatch.setattr(devices, "_hidden_gpu", lambda: None)
     zeros = torch.zeros
     monkeypatch.setattr(torch, "zeros", lambda *shape, device: zeros(*shape))  # as if it were there
     assert choose_device("auto") == chosen

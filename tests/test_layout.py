@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "pipeline/hashtag_photos"
 FLOORS = [
     {"errors", "words", "records", "estimate", "agreement", "sampling", "manners"},
     {"storage", "lease", "imagestore", "models", "weights", "tables"},
-    {"run", "http", "images", "pixels", "labels", "handlabels", "clip", "thumbnails", "duplicates"},
+    {"run", "http", "images", "pixels", "labels", "handlabels", "devices", "clip", "thumbnails", "duplicates"},
     {"sources"},
     {"stages"},
     {"engines", "report", "review"},

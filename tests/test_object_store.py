@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pytest
 from conftest import SAMPLE, command
 from object_store import FAULTS, Proxy, Store, google_emulator
@@ -147,6 +148,29 @@ def test_a_file_that_is_shorter_than_a_refusal_is_asked_for_again(s3: Store) -> 
         with s3.behind(RefusesOnce()) as proxy:
             assert reads(Storage(s3.at("run"))) == b"1"
         assert max(proxy.came.values()) == 2
+
+
+def test_pieces_of_a_table_that_are_shorter_than_a_refusal_are_asked_for_again(s3: Store) -> None:
+    class RefusesOnce(Proxy):
+        def fault(self, method: str, path: str) -> str:
+            with self.lock:
+                self.came[method, path] += 1
+                return "503" if ".parquet" in path and self.came[method, path] % 2 else ""
+
+    rows = pa.table({"n": [1, 2], "said": ["a", "b"]})
+    written = Run(s3.at("run"))
+    written.ask(model="tiny")
+    for part in (rows, rows.slice(1)):
+        written.append("numbers", part)
+    whole = pa.concat_tables([rows, rows.slice(1)])
+    reads: tuple[Callable[[Run], pa.Table], ...] = (
+        lambda run: pa.Table.from_batches(run.batches("numbers", "said")),
+        lambda run: run.dataset("numbers").to_table(columns=["said"], filter=pads.field("n") < 3),
+    )
+    for read in reads:
+        with s3.behind(RefusesOnce()) as proxy:
+            assert read(Run(s3.at("run"))).equals(whole.select(["said"]))
+        assert max(count for (_, path), count in proxy.came.items() if ".parquet" in path) >= 4
 
 
 @pytest.mark.parametrize(

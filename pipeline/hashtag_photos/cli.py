@@ -207,13 +207,13 @@ def run(
     folder = Run(run or _default_folder(hashtag, posts, images))
     sources = _sources(folder, given)
     classifier = _classifier(folder, sources, model, labels, device, precision, find_engine(engine))
+    if "collect" not in folder.stages:
+        for each in sources:
+            each.check()
     asked = question(classifier)
     folder.check(model=asked["model"], labels=asked["labels"], keep_authors=keep_authors or None, store=store)
     check_question(folder, classifier)
     _check_device(device, engine)
-    if "collect" not in folder.stages:
-        for each in sources:
-            each.check()
     _say_what(folder, sources, classifier)
     _say_place(classifier.engine)
     if not folder.exists:
@@ -772,7 +772,7 @@ def _asked(run: str, ask: list[str] | None, more: list[str], labels: str | None)
 def _check_device(device: str, engine: str = "local") -> None:
     """Say now, not after an hour of downloads, that a device of this machine can't be used."""
     if engine == "local" and device not in ("auto", "cpu"):
-        from hashtag_photos.clip import choose_device
+        from hashtag_photos.devices import choose_device
 
         choose_device(device)
 

@@ -1,4 +1,5 @@
-"""The one module that runs models: pictures -> vectors, texts -> vectors. With pixels.py the only one to import torch.
+"""The one module that runs models: pictures -> vectors, texts -> vectors. With devices.py and pixels.py the only
+one to import torch.
 
 Vectors are unit vectors as float32 arrays, and those of OpenCLIP: the model is built by its `create_model`, its weights
 are loaded by its `load_checkpoint`, and what OpenCLIP passes over in silence is an error here: weights that aren't
@@ -13,13 +14,9 @@ from __future__ import annotations
 import copy
 import importlib.util
 import logging
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -30,48 +27,18 @@ from open_clip.factory import load_checkpoint
 from PIL import Image
 from torch.overrides import TorchFunctionMode
 
+from hashtag_photos.devices import all_of, choose_device
 from hashtag_photos.errors import ModelError
 from hashtag_photos.models import ModelSpec
 from hashtag_photos.pixels import Preprocessing
 from hashtag_photos.weights import Weights, fetch_weights
+from hashtag_photos.words import first_line
 
 Vectors = npt.NDArray[np.float32]
 
 CPU_BATCH = 32  # of a ViT-B-32: with more, a core computes nothing faster
 GPU_BATCH = 512
 COMPILE_FROM = 300_000  # images: a compilation takes about a minute, and saves perhaps a tenth of the time after it
-_WAY_OUT = "update its driver, install a torch that fits it, or do without it: --device cpu (DEVICE=cpu)"
-_NVIDIA = Path("/proc/driver/nvidia/gpus")
-
-
-def choose_device(asked: str) -> str:
-    """The device that a name means; `auto` is CUDA or MPS where torch can use it, else the CPU.
-
-    Raises ModelError for one that can't be used. A GPU that is there but unusable is never silently replaced.
-    """
-    if asked != "auto":
-        known = asked.partition(":")[0] in ("cpu", "cuda", "mps")
-        _try(asked, "use auto or cpu" if known else "use auto, cpu, cuda or mps")
-        return str(torch.device(asked))
-    if torch.cuda.is_available():
-        _try("cuda", _WAY_OUT)
-        return "cuda"
-    if gpu := _hidden_gpu():
-        raise ModelError(
-            f"{gpu} is there, and torch can't use it: {_why_no_cuda()}; {_WAY_OUT}",
-            subject=gpu,
-        )
-    if torch.backends.mps.is_available():
-        _try("mps", _WAY_OUT)
-        return "mps"
-    return "cpu"
-
-
-def natural_precision(device: str) -> str:
-    """What a model is computed in unless somebody asks otherwise: bf16 on a GPU that has it, else fp32."""
-    if device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bf16"
-    return "fp32"
 
 
 class Encoder:
@@ -102,7 +69,7 @@ class Encoder:
             else:
                 what = f"{self.weights.path.parent} is damaged, or not of this OpenCLIP: fetch it anew"
             raise ModelError(
-                f"model {spec.name!r} can't be loaded: {_first_line(error)}; {what}", subject=spec.name
+                f"model {spec.name!r} can't be loaded: {first_line(error).rstrip('.')}; {what}", subject=spec.name
             ) from error
         #: exp of the learned temperature: cosines are multiplied with it before the softmax
         self.logit_scale = float(model.logit_scale.detach().float().exp())
@@ -111,7 +78,7 @@ class Encoder:
         if texts:
             self._check_tokenizer(model, config)
         with self._memory_of(chosen, "at all"):
-            self._lanes = _lanes(model, self._pixels, _devices(chosen), self.precision)
+            self._lanes = _lanes(model, self._pixels, all_of(chosen), self.precision)
         self._turn = 0
         self.batch_size = self._fitting_batch() if self.device == "cuda" else CPU_BATCH
         #: batches that may be under way at once: on a CPU none, since it computes them where it is asked
@@ -162,7 +129,7 @@ class Encoder:
             try:
                 lane.launch([blank])()
             except Exception as error:  # noqa: BLE001  a compiler that is missing, old, or out of memory raises anything
-                self.notes.append(f"the model is not compiled: {_first_line(error)}")
+                self.notes.append(f"the model is not compiled: {first_line(error).rstrip('.')}")
                 lane.relieve()
 
     @torch.inference_mode()
@@ -353,58 +320,6 @@ def _unit(features: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(features.float(), dim=-1)
 
 
-# Devices
-
-
-def _devices(chosen: str) -> list[str]:
-    """All GPUs where CUDA was asked for without a number, else the one device. Raises ModelError if one fails."""
-    if chosen != "cuda":
-        return [chosen]
-    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    for each in gpus[1:]:
-        _try(each, f"{_WAY_OUT}; CUDA_VISIBLE_DEVICES chooses among several")
-    return gpus
-
-
-def _try(device: str, way_out: str) -> None:
-    """Compute something small on a device. Raises ModelError."""
-    try:
-        (torch.zeros(1, device=torch.device(device)) + 1).item()
-    except Exception as error:  # torch raises RuntimeError, AssertionError and others here
-        reason = _first_line(error)
-        if reason.startswith("Expected one of"):  # and then all that torch was ever ported to
-            reason = "torch knows no such device"
-        raise ModelError(f"device {device!r} can't be used: {reason}; {way_out}", subject=device) from error
-
-
-def _hidden_gpu() -> str | None:
-    """The name of a GPU that the machine has and torch doesn't see, unless it was hidden on purpose."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
-        return None
-    if _NVIDIA.is_dir():
-        return "an NVIDIA GPU" if any(_NVIDIA.iterdir()) else None
-    if tool := shutil.which("nvidia-smi"):
-        try:
-            said = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False)
-        except (OSError, subprocess.SubprocessError):
-            return "an NVIDIA driver that doesn't answer"
-        listed = [line.split("(UUID")[0].strip() for line in said.stdout.splitlines() if line.startswith("GPU")]
-        if not listed and said.returncode and "No devices were found" not in said.stdout + said.stderr:
-            return "an NVIDIA driver that fails"
-        return next(iter(listed), None)
-    return None
-
-
-def _why_no_cuda() -> str:
-    if torch.version.cuda is None:
-        return "this torch was built without CUDA"
-    try:
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-    except Exception as error:  # noqa: BLE001  torch raises RuntimeError, AssertionError and others here
-        return _first_line(error)
-    return "CUDA is not available to it"
-
-
 def _is_out_of_memory(error: Exception) -> bool:
     """In the words of CUDA, cuBLAS, cuDNN, MPS and the CPU's allocator."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
@@ -490,10 +405,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _shortened(text: str) -> str:

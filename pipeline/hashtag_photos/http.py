@@ -32,6 +32,7 @@ from urllib.request import url2pathname
 from hashtag_photos.manners import Doors, GivenUpError, HostFailure, LaterError, Manners
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.storage import storage_error
+from hashtag_photos.words import first_line
 
 if TYPE_CHECKING:
     import aiohttp
@@ -300,7 +301,7 @@ class Fetcher:
         except TimeoutError:
             raise NoAnswerError(PhotoStatus.TIMEOUT, "no answer in time") from None
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:  # before ValueError, which some of them are
-            raise NoAnswerError(PhotoStatus.UNREACHABLE, f"no safe connection: {_words(error)}") from None
+            raise NoAnswerError(PhotoStatus.UNREACHABLE, f"no safe connection: {first_line(error)}") from None
         except ValueError:  # aiohttp.InvalidURL among them, and names that are no host names
             raise FetchError(PhotoStatus.BAD_ADDRESS, "not an address that can be asked") from None
         except aiohttp.ClientPayloadError as error:
@@ -316,7 +317,7 @@ class Fetcher:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(getattr(error, "os_error", error), _BlockedAddressError):
                 raise FetchError(PhotoStatus.BLOCKED, "leads to an address that is not public") from None
-            raise NoAnswerError(PhotoStatus.UNREACHABLE, _words(error)) from None
+            raise NoAnswerError(PhotoStatus.UNREACHABLE, first_line(error)) from None
 
     def _route(self, url: str) -> str:
         """What is really asked for an address, or FetchError if it may not be asked."""
@@ -404,7 +405,7 @@ class Fetcher:
         except (FileNotFoundError, NotADirectoryError):
             raise FetchError(PhotoStatus.GONE, "no such file") from None
         except (OSError, RuntimeError, ValueError) as error:
-            raise FetchError(PhotoStatus.REFUSED, f"can't be read: {_words(error)}") from None
+            raise FetchError(PhotoStatus.REFUSED, f"can't be read: {first_line(error)}") from None
         digest, size, sink = hashlib.sha256(), 0, self._files.make()
         with opened, sink:
             while chunk := opened.read(1 << 20):
@@ -557,7 +558,3 @@ def _socket_address(base: str) -> tuple[str, int]:
 
 def _too_many(max_bytes: int) -> str:
     return f"more than {max_bytes / (1 << 20):.0f} MiB"
-
-
-def _words(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

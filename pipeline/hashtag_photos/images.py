@@ -32,6 +32,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from hashtag_photos.errors import UsageError
 from hashtag_photos.records import PhotoStatus
+from hashtag_photos.words import first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -318,7 +319,7 @@ def decoding(beginning: bytes = b"") -> Iterator[None]:
     except UnidentifiedImageError:
         raise _what_else(beginning) from None
     except Exception as error:  # noqa: BLE001  decoders raise anything on a stranger's bytes
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ImageError(PhotoStatus.BROKEN, f"can't be decoded: {reason}") from None
 
 

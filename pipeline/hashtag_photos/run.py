@@ -43,6 +43,7 @@ from hashtag_photos.imagestore import FILES, SHARDS, STORES, ImageStore, Layout
 from hashtag_photos.lease import Lease
 from hashtag_photos.storage import Storage, is_outage, storage_error
 from hashtag_photos.tables import PHOTOS, POSTS
+from hashtag_photos.words import first_line
 
 if TYPE_CHECKING:
     import duckdb
@@ -224,7 +225,7 @@ class Run:
         if not parts:
             return pads.dataset((schema or pa.schema([])).empty_table())
         with self.readable(table):
-            return pads.dataset(parts, schema=schema, filesystem=self.storage.fs, format="parquet")
+            return pads.dataset(parts, schema=schema, filesystem=self.storage.fs_to_read, format="parquet")
 
     def batches(self, table: str, *columns: str, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """All rows of a table in the order they were written, some columns of them, at most `rows` at a time."""
@@ -234,7 +235,11 @@ class Run:
         self, table: str, paths: Iterable[str], columns: list[str] | None = None, rows: int = _BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
         for path in paths:
-            with self.readable(table), self.storage.fs.open_input_file(path) as file, pq.ParquetFile(file) as part:
+            with (
+                self.readable(table),
+                self.storage.fs_to_read.open_input_file(path) as file,
+                pq.ParquetFile(file) as part,
+            ):
                 yield from part.iter_batches(rows, columns=columns, use_threads=False)
 
     def _parts(self, table: str) -> list[str]:
@@ -280,7 +285,7 @@ class Run:
         except damage as error:
             if is_outage(error):
                 raise storage_error(error, f"{self.location.rstrip('/')}/{what}") from error
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             if isinstance(error, FileNotFoundError) or "No such file" in reason:  # merged by the stage that ended now
                 raise RunError(
                     f"{self.location}: {what} was written while it was read: run the same command again", subject=what

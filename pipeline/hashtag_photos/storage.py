@@ -32,13 +32,14 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
 from tenacity import retry, retry_if_exception_message, stop_after_attempt, wait_random_exponential
 
 from hashtag_photos.errors import StorageError
+from hashtag_photos.words import first_line
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -114,6 +115,16 @@ class Storage:
         from pyarrow import fs as pafs  # 60 MB, which a process that only moves files into a local folder needn't have
 
         return pafs.LocalFileSystem()
+
+    @cached_property
+    def fs_to_read(self) -> pafs.FileSystem:
+        """As `fs`, for who reads tables: what an object store refuses for now is asked for again, however few bytes of
+        a file are read."""
+        if self.local is not None:
+            return self.fs
+        from pyarrow import fs as pafs
+
+        return pafs.PyFileSystem(_patient(self))
 
     def _client(self, *, in_parts: bool = False) -> pafs.FileSystem:
         return _client(self._store, self.root.partition("/")[0], self._attempts, in_parts)
@@ -401,9 +412,39 @@ class _Remote(io.RawIOBase):
             raise storage_error(error, self._where) from error
 
 
+def _patient(storage: Storage) -> pafs.FileSystemHandler:
+    """A file system for reading in which each file is a `_Remote`."""
+    import pyarrow as pa
+    from pyarrow import fs as pafs
+
+    class Patient(pafs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
+        def get_type_name(self) -> str:
+            return "patient"
+
+        def __eq__(self, other: object) -> bool:
+            return other is self
+
+        def normalize_path(self, path: str) -> str:
+            return path
+
+        def get_file_info(self, paths: list[str]) -> list[pafs.FileInfo]:
+            return cast("list[pafs.FileInfo]", storage.fs.get_file_info(paths))
+
+        def open_input_file(self, path: str) -> pa.NativeFile:
+            return pa.PythonFile(_Remote(storage, path.removeprefix(f"{storage.root}/")), mode="r")
+
+        def _refuse(self, *_: object, **__: object) -> Any:
+            raise NotImplementedError("tables are read by this, and nothing else is done")
+
+        get_file_info_selector = create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refuse
+        delete_file = move = copy_file = open_input_stream = open_output_stream = open_append_stream = _refuse
+
+    return Patient()
+
+
 def storage_error(error: Exception, path: str) -> StorageError:
     """What an error on `path`, an OSError or what one was wrapped in, means for the user, and what to do."""
-    reason = getattr(error, "strerror", None) or _first_line(error)
+    reason = getattr(error, "strerror", None) or first_line(error)
     store = path.partition("://")[0]
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
         what = "the disk is full: free some space, then run the same command again; what was had is kept"
@@ -590,7 +631,3 @@ def _sync_all(paths: Sequence[str | Path]) -> None:
 
 _MANY = 8  # from here on one call for the whole file system is cheaper than one for each (Linux)
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hashtag_photos.errors import ModelError
+from hashtag_photos.words import first_line
 
 if TYPE_CHECKING:
     from hashtag_photos.models import ModelSpec
@@ -314,7 +315,7 @@ def _hub_errors(spec: ModelSpec) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:  # the hub's own, those of its HTTP client, OSError
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         if isinstance(error, RepositoryNotFoundError):
             reason = f"the hub has no repository {spec.hub}, or not for everybody (log in with HF_TOKEN)"
         raise ModelError(

@@ -42,3 +42,8 @@ def _without(text: str, kept: str) -> str:
         for each in text
         if each.isspace() or each in _JOINERS or each in kept or unicodedata.category(each) not in ("Cc", "Cf")
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line; its type if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

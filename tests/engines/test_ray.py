@@ -23,9 +23,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import Server
+from conftest import Server, until
 from PIL import Image
-from ray_cluster import CPUS, MARK, Routed, another_node, cluster, comparable, until  # noqa: F401
+from ray_cluster import CPUS, Routed, another_node, cluster, comparable, fetching  # noqa: F401
 
 from hashtag_photos import sources
 from hashtag_photos.engines import find_engine, nodes
@@ -102,17 +102,6 @@ def before_all(server: Server, what: Callable[[str, int], object]) -> None:
 
 def photos(run: Run) -> list[dict[str, Any]]:
     return run.dataset("photos").to_table().to_pylist()
-
-
-def fetching() -> dict[int, int]:
-    """Processes that fetch, of this test's cluster, and their parents, which are Ray's workers."""
-    found = {}
-    for each in Path("/proc").iterdir():
-        with suppress(OSError, IndexError):
-            ours = each.name.isdigit() and os.environ[MARK].encode() in (each / "environ").read_bytes()
-            if ours and b"hashtag_photos.stages.fetching" in (each / "cmdline").read_bytes():
-                found[int(each.name)] = int((each / "stat").read_text().rpartition(")")[2].split()[1])
-    return found
 
 
 def test_the_sample_gives_the_local_engines_table(tmp_path: Path) -> None:

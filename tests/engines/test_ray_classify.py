@@ -1,4 +1,5 @@
-"""The classify stage on a Ray cluster of two nodes: its tables are the local engine's, to the byte, whoever dies."""
+"""Runs on a Ray cluster of two nodes, in a folder and in an object store that fails at times: their tables are those of
+the local engine, to the byte, whoever dies."""
 
 import io
 import os
@@ -10,17 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from conftest import Server
+from conftest import Server, picture_server
+from object_store import Proxy, Store, new_bucket
 from PIL import Image
-from ray_cluster import MARK, Routed, another_node, comparable, running
+from ray_cluster import MARK, Routed, another_node, comparable, fetching, running
 from safetensors.torch import load_file, save_file
 
 import hashtag_photos as hp
@@ -32,11 +34,21 @@ from hashtag_photos.records import Attachment, Post
 from hashtag_photos.stages import score
 from hashtag_photos.tables import posts_table
 
+QUICK = Manners(connections_per_host=4, rate_per_host=1_000)
 MANY = 2_060  # more than duplicates.EXACT: pairs are found by sorting
 
 
+@pytest.fixture(scope="module")
+def store(moto: str) -> Iterator[Store]:
+    """A bucket behind a proxy that fails, told by the environment of the cluster's processes, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        there = new_bucket(moto, patch)
+        with there.behind(Proxy(share=0.02)):
+            yield there
+
+
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[str]:
+def cluster(store: Store) -> Iterator[str]:
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers don't have this module
@@ -63,19 +75,18 @@ def tables(run: hp.Run) -> dict[str, pa.Table]:
     """Vectors, groups, scores and robustness: by name, the parts of a table put together and sorted."""
     key = run.asked["model_key"]
     found = {f"embeddings/{key}": run.dataset(f"embeddings/{key}").to_table().sort_by("sha256")}
-    for path in sorted(run.storage.local.glob("scores/*/*")) + sorted(run.storage.local.glob("duplicates/*")):
-        found[str(path.relative_to(run.storage.local))] = pq.read_table(path)
+    for folder in (f"scores/{key}", "duplicates"):
+        for name in run.storage.names(folder):
+            found[f"{folder}/{name}"] = run.read_table(f"{folder}/{name}")
     return found
 
 
 def report(run: hp.Run) -> dict[str, bytes]:
     """All that the report is made of, but for when and where it was made."""
     hp.summarize(run)
-    return {
-        path.name: path.read_bytes()
-        for path in run.storage.local.glob("report/*")
-        if path.suffix == ".csv"  # tally.json holds the time
-    }
+    names = [name for name in run.storage.names("report") if name.endswith(".csv")]  # tally.json holds the time
+    assert names
+    return {name: run.storage.read(f"report/{name}") for name in names}
 
 
 def same(one: hp.Run, other: hp.Run) -> None:
@@ -213,25 +224,43 @@ def test_gpus_that_are_given_back_in_a_moment_are_waited_for(engine: Any, monkey
 # Workers and drivers that die, on a run of many pictures
 
 
-def of_many(folder: Path, server: Server) -> tuple[hp.Run, hp.Run]:
-    """Two runs of pictures that are noise, of which 60 were saved once more, on five hosts: nothing is had yet."""
+@dataclass
+class Many:
+    """2,060 pictures that are noise, of which 60 were saved once more, on five hosts of a server, as posts."""
+
+    server: Server
+    posts: list[Post]
+    local: hp.Run
+
+    def begun(self, run: hp.Run) -> hp.Run:
+        """The run, with the posts, and none of the pictures."""
+        routes = {f"http://h{host}.invalid": self.server.base for host in range(5)}
+        run.ask(sources=[{"kind": "routed", "routes": routes}])
+        run.append("posts", posts_table(self.posts))
+        return run
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Many]:
+    """With a run of them by the local engine, in a folder."""
     chance = np.random.default_rng(8)
-    posts = []
-    for number in range(MANY - 60):
-        coarse = Image.fromarray(chance.integers(0, 256, (6, 8, 3), np.uint8))
-        image = coarse.resize((96, 72), Image.Resampling.BICUBIC)
-        for quality in (90, 70)[: 2 if number < 60 else 1]:
-            out = io.BytesIO()
-            image.save(out, "JPEG", quality=quality)
-            path = f"/{number}-{quality}.jpg"
-            server.serve(path, out.getvalue())
-            where = Attachment(url=f"http://h{number % 5}.invalid{path}")
-            posts.append(Post(source="test", id=path, attachments=(where,)))
-    runs = hp.Run(folder / "local"), hp.Run(folder / "ray")
-    for run in runs:
-        run.ask(sources=[{"kind": "routed", "routes": {f"http://h{host}.invalid": server.base for host in range(5)}}])
-        run.append("posts", posts_table(posts))
-    return runs
+    with picture_server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(hp.sources._KINDS, "routed", Routed)
+        found = Many(server, [], hp.Run(tmp_path_factory.mktemp("many") / "local"))
+        for number in range(MANY - 60):
+            coarse = Image.fromarray(chance.integers(0, 256, (6, 8, 3), np.uint8))
+            image = coarse.resize((96, 72), Image.Resampling.BICUBIC)
+            for quality in (90, 70)[: 2 if number < 60 else 1]:
+                out = io.BytesIO()
+                image.save(out, "JPEG", quality=quality)
+                path = f"/{number}-{quality}.jpg"
+                server.serve(path, out.getvalue())
+                where = Attachment(url=f"http://h{number % 5}.invalid{path}")
+                found.posts.append(Post(source="test", id=path, attachments=(where,)))
+        run = found.begun(found.local)
+        assert hp.download(run, manners=QUICK).statuses == {"ok": MANY}
+        classified(run)
+        yield found
 
 
 def dying(marks: str, work: Callable[[Any, Any], Any], shared: Any, item: Any) -> Any:
@@ -268,67 +297,77 @@ def model_actors() -> set[int]:
 
 
 @pytest.mark.slow  # 2,000 pictures, and workers that start anew
+@pytest.mark.parametrize("where", ["a folder", "an object store, in shards"])
 def test_whoever_dies_nothing_is_lost_or_doubled(
-    engine: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, many: Many, store: Store, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(hp.sources._KINDS, "routed", Routed)
-    many, run = of_many(tmp_path, server)
-    manners = Manners(connections_per_host=4, rate_per_host=1_000)
-    for each, how in ((many, {}), (run, {"engine": engine})):
-        assert hp.download(each, manners=manners, **how).statuses == {"ok": MANY}
-    assert comparable(many).equals(comparable(run))
-    assert len(server.asked) == 2 * MANY
-    (tmp_path / "marks").mkdir()
-    monkeypatch.setattr(score, "_BATCH_ROWS", 500)
-    killed: set[int] = set()
+    run = many.begun(hp.Run(tmp_path / "run" if where == "a folder" else store.at("many")))
+    many.server.asked.clear()
+    killed: dict[str, set[int]] = {}
 
     def killing(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
-        if stage == "embed" and done and not killed:
-            killed.update(model_actors())
-            for process in killed:
-                os.kill(process, signal.SIGKILL)
+        if stage in killed or done < 300:
+            return
+        killed[stage] = set(fetching().values()) if stage == "download" else model_actors()
+        for process in killed[stage]:
+            os.kill(process, signal.SIGKILL)
 
+    shards = None if where == "a folder" else "shards"
+    assert hp.download(run, manners=QUICK, engine=engine, store=shards, progress=killing).statuses == {"ok": MANY}
+    assert killed["download"]
+    assert comparable(many.local).equals(comparable(run))
+    assert MANY <= len(many.server.asked) < 2 * MANY, "what was had before is not asked for again"
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setattr(score, "_BATCH_ROWS", 500)
     classifier = hp.Classifier("tiny", device="cpu", engine=Deadly(engine, tmp_path / "marks"))
     done = hp.classify(run, classifier, progress=killing)
-    assert len(killed) == 2, "one on each node"
-    assert not killed & model_actors()
+    assert len(killed["embed"]) == 2, "one on each node"
+    assert not killed["embed"] & model_actors()
     assert {path.name for path in (tmp_path / "marks").iterdir()} == {"_alike", "_table", "_scored", "_counted"}
     assert (done.new, done.images, done.unreadable) == (MANY, MANY, 0)
     assert done.pictures < MANY - 40, "copies are found"
-    classified(many)
-    same(many, run)
-    assert report(many) == report(run)
+    same(many.local, run)
+    assert report(many.local) == report(run)
 
 
 DRIVER = """
 import os, sys
 import hashtag_photos as hp
 from hashtag_photos.engines import find_engine
-from hashtag_photos.stages import embed
+from hashtag_photos.stages import download, embed
 
-embed.PART_ROWS = 32
+embed.PART_ROWS = download.PART_ROWS = 32
 
 def killing(stage, done, total, note="", detail=""):
-    if stage == "embed" and done == 64:
+    if stage == sys.argv[2] and done >= 64:
         os.kill(os.getpid(), 9)
 
-classifier = hp.Classifier("tiny", device="cpu", engine=find_engine("ray"))
-hp.classify(hp.Run(sys.argv[1]), classifier, progress=killing)
+run, engine = hp.Run(sys.argv[1]), find_engine("ray")
+hp.collect(run, hp.sources.sample())
+hp.download(run, engine=engine, progress=killing)
+hp.classify(run, hp.Classifier("tiny", device="cpu", engine=engine), progress=killing)
 """
 
 
 @pytest.mark.slow  # processes that start anew
+@pytest.mark.parametrize("where", ["a folder", "an object store"])
 def test_a_driver_that_was_killed_goes_on_where_it_was(
-    sample: hp.Run, sample_here: hp.Run, engine: Any, tmp_path: Path
+    where: str, sample_here: hp.Run, store: Store, engine: Any, tmp_path: Path
 ) -> None:
-    run = copied(sample, tmp_path / "run")
-    command = [sys.executable, "-c", DRIVER, str(run.storage.local)]
-    died = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    again = hp.Run(run.storage.local)
-    done = hp.classify(again, hp.Classifier("tiny", device="cpu", engine=engine))
+    address = str(tmp_path / "run") if where == "a folder" else store.at("sample")
+    for stage in ("download", "embed"):
+        died = subprocess.run(
+            [sys.executable, "-c", DRIVER, address, stage], capture_output=True, text=True, timeout=240
+        )
+        assert died.returncode == -signal.SIGKILL, died.stderr
+        if stage == "download":
+            assert 32 <= hp.Run(address).dataset("photos").count_rows() < 100, "it was killed on its way"
+    run = hp.Run(address)
+    assert comparable(run).equals(comparable(sample_here))
+    done = hp.classify(run, hp.Classifier("tiny", device="cpu", engine=engine))
     assert (done.new, done.images) == (95 - 64, 95)
-    same(sample_here, again)
+    same(sample_here, run)
+    assert report(sample_here) == report(run)
 
 
 class Fatal(encoders._Actor):

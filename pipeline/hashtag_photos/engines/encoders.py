@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hashtag_photos.engines.nodes import Fit, address, cause_of, first_line, in_folder, versions
+from hashtag_photos.engines.nodes import Fit, address, cause_of, in_folder, versions
 from hashtag_photos.errors import ModelError, RunError
 from hashtag_photos.models import ModelSpec, find_model
 from hashtag_photos.run import Run
 from hashtag_photos.stages import cores
+from hashtag_photos.words import first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -371,7 +372,7 @@ class _Actor:
 
     def precision(self, device: str) -> str:
         self._fit.check()
-        from hashtag_photos.clip import choose_device, natural_precision
+        from hashtag_photos.devices import choose_device, natural_precision
 
         return natural_precision(choose_device(device))
 

@@ -80,11 +80,6 @@ def address() -> str:
     return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, in a line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def cause_of(error: Any) -> BaseException:
     """What a task raised, given Ray's error that says so, as it would be raised here; with the traceback from there."""
     cause: BaseException = error.cause or error

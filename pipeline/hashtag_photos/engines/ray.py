@@ -28,7 +28,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hashtag_photos.engines.encoders import Floats, Models, RemoteEncoder
-from hashtag_photos.engines.nodes import Fit, Node, address, cause_of, check, first_line, in_folder, versions
+from hashtag_photos.engines.nodes import Fit, Node, address, cause_of, check, in_folder, versions
 from hashtag_photos.errors import HashtagPhotosError, RunError, UsageError
 from hashtag_photos.run import Run
 from hashtag_photos.stages import cores
@@ -36,7 +36,7 @@ from hashtag_photos.stages.crew import Listener, visit
 from hashtag_photos.stages.fetching import Job
 from hashtag_photos.stages.worklist import Worklist, write_share
 from hashtag_photos.storage import Storage
-from hashtag_photos.words import many
+from hashtag_photos.words import first_line, many
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +137,7 @@ class Ray:
                     **here,
                 )
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             if self._address == "local":
                 raise RunError(f"a local Ray can't be started: {reason}", subject="ray") from error
             raise RunError(

@@ -144,7 +144,7 @@ class Local:
             pass
 
     def precision(self, device: str) -> str:
-        from hashtag_photos.clip import choose_device, natural_precision  # torch and open_clip: seconds
+        from hashtag_photos.devices import choose_device, natural_precision  # torch: a second
 
         return natural_precision(choose_device(device))
 

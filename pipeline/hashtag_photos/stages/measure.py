@@ -26,6 +26,7 @@ from hashtag_photos.errors import ModelError, UsageError
 from hashtag_photos.models import PRECISIONS, ModelSpec
 from hashtag_photos.stages import cores
 from hashtag_photos.weights import CONFIG, config_of, find_weights
+from hashtag_photos.words import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +62,8 @@ def measure(spec: ModelSpec, *, device: str = "auto", precision: str = "auto", s
 
     Raises ModelError if it can't be loaded or built, UsageError for a precision that is none.
     """
-    from hashtag_photos.clip import Encoder, choose_device, natural_precision
+    from hashtag_photos.clip import Encoder
+    from hashtag_photos.devices import choose_device, natural_precision
 
     if precision not in ("auto", *PRECISIONS):
         raise UsageError(
@@ -149,7 +151,7 @@ def _blank(spec: ModelSpec) -> Iterator[ModelSpec]:
     try:
         shapes = open_clip.create_model(spec.architecture, device="meta", pretrained_text=False).state_dict()
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ModelError(f"model {spec.name!r} can't be built here: {reason}", subject=spec.name) from error
     finally:
         logging.disable(before)
