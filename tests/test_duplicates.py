@@ -157,7 +157,9 @@ def test_who_does_the_work_makes_no_difference() -> None:
 
 
 def test_by_sorting_the_same_is_found_as_by_looking_at_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = big(4)
+    some = np.concatenate([np.arange(1_200), np.arange(3_000, 4_000)])
+    images = [each[some] for each in big(4)]
+    assert len(some) > duplicates.EXACT
     sorted_out = near_duplicates(*images)
     monkeypatch.setattr(duplicates, "EXACT", len(images[0]))
     assert (sorted_out == near_duplicates(*images)).mean() > 0.99
