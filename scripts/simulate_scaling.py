@@ -321,14 +321,13 @@ class Assumptions:
     core_gflops: float = number(132, "GFLOP/s of a core in the model", MEASURED + " (ViT-B-32: 65 ms for 8.6 GFLOP)")
     store_ms: float = number(30, "ms until the object store has answered a request", "assumed")
     read_requests: float = number(2, "requests to read an image: how large it is, and its bytes", "by the code")
+    readers: float = number(32, "images read at once from the object store, or as many as cores", "by the code")
     gpu_share: float = number(0.4, "of a GPU's bf16 peak that a model reaches", "assumed; no GPU was tried")
     l4_tflops: float = number(121, "TFLOP/s, bf16 peak of an NVIDIA L4", "vendor's data sheet")
     a100_tflops: float = number(312, "TFLOP/s, bf16 peak of an NVIDIA A100", "vendor's data sheet")
-    group: float = number(365, "core s to group 1,000,000 images", MEASURED + " (445 less a turn since dropped)")
+    group: float = number(395, "core s to group 1,000,000 images", MEASURED + " (197.6 s of two cores)")
     group_power: float = number(
-        1.33,
-        "power of the number with which that grows",
-        MEASURED + " (1.03 to 1.33: 100,000 took 17.2 s of the clock)",
+        1.29, "power of the number with which that grows", MEASURED + " (100,000 took 10.1 s of two cores)"
     )
     group_gb: float = number(3.6, "GB of memory to group 1,000,000", MEASURED)
     score: float = number(5.5, "core s to score 1,000,000 vectors, robustness too", MEASURED)
@@ -389,6 +388,7 @@ def encoding(known: Assumptions, gflop: float, cores: int, tflops: float, read: 
         prepare=known.prepare / 1000,
         forward=32 * gflop / speed,
         read=read,
+        threads=max(cores, int(known.readers)) if read else cores,
         apart=not tflops,
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ from hashtag_photos.labels import asked
 from hashtag_photos.lease import Lease
 from hashtag_photos.review.session import Session
 from hashtag_photos.run import Run
+from hashtag_photos.stages.embed import images_encoded
 from hashtag_photos.stages.sample import draw_sample
 from hashtag_photos.storage import Storage
 
@@ -106,6 +108,38 @@ def test_an_image_is_read_by_one_question_for_its_size_and_one_for_its_bytes(s3:
         proxy.asked.clear()
         run.storage.read("run.json")
         assert [method for method, _ in proxy.asked] == ["HEAD", "GET"]
+
+
+def test_images_are_read_many_at_once_however_few_cores_decode_them(
+    s3: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashtag_photos.stages.embed.cores", lambda: 1)
+    names = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(40)]
+    run = Run(s3.at("run"))
+    run.keep_images_as("files")
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    run.images.adopt([(tmp_path / name, name, "JPEG") for name in names])
+    all_there = threading.Barrier(32)
+
+    class Together(Proxy):
+        def fault(self, method: str, path: str) -> str:
+            with self.lock:
+                self.came[method, "images/" in path] += 1
+                waits = method == "GET" and "images/" in path and self.came[method, True] <= 32
+            if waits:
+                all_there.wait(60)
+            return ""
+
+    encoder = SimpleNamespace(
+        batch_size=16, ahead=1, prepare=lambda file: file.read(), begin=lambda batch: lambda: batch
+    )
+    images = pa.table({"sha256": names, "format": ["JPEG"] * 40})
+    with s3.behind(Together()):
+        batches = list(images_encoded(Run(s3.at("run")), encoder, images))  # type: ignore[arg-type]
+    assert [(sha, content) for batch in batches for (sha, _), content in batch] == [
+        (sha, sha.encode()) for sha in names
+    ]
 
 
 def test_where_one_file_of_many_is_refused_for_good_no_further_one_is_tried(

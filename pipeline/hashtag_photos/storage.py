@@ -52,7 +52,7 @@ _HELD = 64 << 20  # bytes of a file that are read into memory to be sent; more a
 _SENT_WHOLE = 5 << 20  # bytes; more go in parts
 _READ_AT_ONCE = 1 << 20  # bytes: most images with one request
 _SENT_AT_ONCE = 16  # objects
-_AT_ONCE = 32  # requests, of this process to object stores
+REQUESTS_AT_ONCE = 32  # of this process to object stores
 _ATTEMPTS = 10  # at a request, with back-off up to 20 s: ninety seconds, where nobody answers
 _HASTY_ATTEMPTS = 3
 _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30
@@ -541,7 +541,7 @@ def _amazon(region: str, server: str | None, attempts: int, in_parts: bool) -> p
     import pyarrow as pa
     from pyarrow import fs as pafs
 
-    pa.set_io_thread_count(max(pa.io_thread_count(), _AT_ONCE))
+    pa.set_io_thread_count(max(pa.io_thread_count(), REQUESTS_AT_ONCE))
     elsewhere = _server(server, "AWS_ENDPOINT_URL") if server else {}
     return pafs.S3FileSystem(
         region=region,
@@ -560,7 +560,7 @@ def _google(server: str | None, attempts: int) -> pafs.FileSystem:
     import pyarrow as pa
     from pyarrow import fs as pafs
 
-    pa.set_io_thread_count(max(pa.io_thread_count(), _AT_ONCE))
+    pa.set_io_thread_count(max(pa.io_thread_count(), REQUESTS_AT_ONCE))
     elsewhere = {"anonymous": True, **_server(server, "STORAGE_EMULATOR_HOST")} if server else {}
     return pafs.GcsFileSystem(retry_time_limit=timedelta(seconds=12 * attempts), **elsewhere)
 

@@ -25,6 +25,7 @@ from hashtag_photos.run import Run
 from hashtag_photos.stages import Progress, cores, silent
 from hashtag_photos.stages.engine import Encoding, Engine
 from hashtag_photos.stages.joined import places
+from hashtag_photos.storage import REQUESTS_AT_ONCE
 from hashtag_photos.tables import embeddings_schema, vector_column
 
 if TYPE_CHECKING:
@@ -84,20 +85,23 @@ def embed(
 def images_encoded(
     run: Run, encoder: Encoder, images: pa.Table, threads: int | None = None
 ) -> Iterator[list[tuple[tuple[str, str], Vector | Exception]]]:
-    """Images of a run, given as sha256 and format, as `encoded` has them."""
+    """Images of a run, given as sha256 and format, as `encoded` has them. From an object store as many are read at once
+    as it is asked for, however few cores decode them: else a GPU waits for files."""
 
     def read(item: tuple[str, str]) -> torch.Tensor:
         with run.images.open(*item) as file:
             return encoder.prepare(file)
 
+    if run.storage.local is None:
+        threads = max(threads or cores(), REQUESTS_AT_ONCE)
     return encoded(encoder, _rows(images), read, threads)
 
 
 def encoded(
     encoder: Encoder, items: Iterable[Item], prepare: Callable[[Item], torch.Tensor], threads: int | None = None
 ) -> Iterator[list[tuple[Item, Vector | Exception]]]:
-    """Batches of items with their unit vectors, or why one could not be read; in order. As many threads decode as there
-    are cores, unless it is said how many."""
+    """Batches of items with their unit vectors, or why one could not be read; in order. As many threads read and decode
+    as there are cores, unless it is said how many."""
     begun: deque[tuple[list[tuple[Item, torch.Tensor | Exception]], Callable[[], npt.NDArray[np.float32]]]] = deque()
 
     def finish() -> list[tuple[Item, Vector | Exception]]:
