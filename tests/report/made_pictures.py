@@ -147,16 +147,14 @@ def tally_of(run: Run) -> Tally:
     return summarize(run)
 
 
-def gallery(run: Run, tally: Tally, labels: LabelSet = LABELS, **options: bool) -> Gallery:
+def gallery(run: Run, tally: Tally, **options: bool) -> Gallery:
     """The gallery of a tally of this run."""
-    with counted_pictures(run, tally, labels) as known:
-        return gallery_of_known(run, tally, known, **options)
+    return gallery_of_known(run, tally, counted_pictures(run, tally), **options)
 
 
-def wall(run: Run, tally: Tally, labels: LabelSet = LABELS, *, authors: bool = True) -> Wall | None:
+def wall(run: Run, tally: Tally, *, authors: bool = True) -> Wall | None:
     """The wall of a tally of this run."""
-    with counted_pictures(run, tally, labels) as known:
-        return wall_of_known(run, tally, known, authors=authors)
+    return wall_of_known(run, tally, counted_pictures(run, tally), authors=authors)
 
 
 def page(

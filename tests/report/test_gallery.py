@@ -30,12 +30,12 @@ def made(number: int, friendly: float, **facts: object) -> Made:
 
 
 def of(run: Run, **options: bool) -> Gallery:
-    return gallery(run, tally_of(run), LABELS, **options)
+    return gallery(run, tally_of(run), **options)
 
 
 def of_and_page(run: Run, **options: bool) -> tuple[Gallery, str]:
     tally = tally_of(run)
-    found = gallery(run, tally, LABELS, **options)
+    found = gallery(run, tally, **options)
     return found, page(tally, found, authors=options.get("authors", True))
 
 
@@ -121,7 +121,7 @@ def test_pictures_in_the_most_posts_have_the_numbers_of_the_tally(tmp_path: Path
     one_post = [made(80, 0.9, seen=[Seen(number=80)]), made(81, 0.9, of=picture(color(80)), seen=[Seen(number=80)])]
     run = make_run(tmp_path / "run", *images, same_file, *one_post)
     tally = tally_of(run)
-    found = gallery(run, tally, LABELS)
+    found = gallery(run, tally)
     assert [(each.number, each.whole.picture) for each in found.largest] == [
         (number, each.picture) for number, each in enumerate(tally.largest, 1)
     ]
@@ -207,13 +207,12 @@ def test_what_is_no_plain_address_is_no_link(tmp_path: Path) -> None:
     images = [made(number, 0.9, seen=[Seen(number=number, url=url)]) for number, url in enumerate(urls)]
     run = make_run(tmp_path / "run", *images)
     tally = tally_of(run)
-    with counted_pictures(run, tally, LABELS) as known:
-        shown = known.shown([each.sha256 for each in images])
+    shown = counted_pictures(run, tally).shown([each.sha256 for each in images])
     assert len(shown) == len(urls)
     for each, url in zip(shown.values(), urls, strict=True):
         (link,) = each.links
         assert (link.url, link.host, link.day) == (None, "test", "2014-04-22"), url
-    html = page(tally, gallery(run, tally, LABELS))
+    html = page(tally, gallery(run, tally))
     assert "2014-04-22 (without an address)" in html
     assert not [facts for tag, facts in elements(html) if tag == "a" and not facts["href"].startswith("#")]
 
@@ -248,7 +247,7 @@ def test_nothing_from_outside_turns_the_words_after_it(tmp_path: Path) -> None:
     labels = replace(LABELS, classes=tuple(replace(each, title=f"{turning} {each.name}") for each in LABELS.classes))
     run = make_run(tmp_path / "run", made(0, 0.9, seen=seen), keep_authors=True, labels=labels)
     tally = replace(tally_of(run), run=turning)
-    html = page(tally, gallery(run, tally, labels), wall(run, tally, labels), labels=labels)
+    html = page(tally, gallery(run, tally), wall(run, tally), labels=labels)
     assert "by <bdi>abcde\u200d</bdi>" in html
     assert "<bdi>abcde\u200d friendly</bdi>" in html
     assert not set("\u202e\u2067\u200f\u061c\u2069") & set(html)
@@ -388,7 +387,7 @@ def test_what_posts_and_authors_say_is_inert(tmp_path: Path) -> None:
     labels = replace(LABELS, classes=tuple(replace(each, title=f"{words} {each.name}") for each in LABELS.classes))
     run = make_run(tmp_path / "run", made(0, 0.9, seen=seen), keep_authors=True, labels=labels)
     tally = tally_of(run)
-    html = page(tally, gallery(run, tally, labels), labels=labels)
+    html = page(tally, gallery(run, tally), labels=labels)
     found = elements(html)
     assert [tag for tag, _ in found].count("script") == 1  # ours
     assert not [name for _, facts in found for name in facts if name.startswith("on") or name == "style"]

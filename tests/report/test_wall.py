@@ -15,13 +15,14 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from playwright.sync_api import Page as Tab
 
+from hashtag_photos.records import Attachment, Post
 from hashtag_photos.report import wall as module
 from hashtag_photos.report.charts import looks
 from hashtag_photos.report.pictures import counted_pictures
 from hashtag_photos.report.wall import LARGEST, arranged
 from hashtag_photos.run import Run
 from hashtag_photos.stages.group import groups_path
-from hashtag_photos.tables import GROUPS
+from hashtag_photos.tables import GROUPS, posts_table
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 MISSING = f"there is no {CHROMIUM}: scripts/get_chromium.sh gets it"
@@ -85,7 +86,7 @@ def test_what_can_t_be_told_apart_is_not_laid_out(vectors: np.ndarray) -> None:
 def test_each_tile_shows_its_picture(tmp_path: Path) -> None:
     images = {each.sha256: number for number in range(23) if (each := made(number))}
     run = make_run(tmp_path / "run", *map(made, range(23)))
-    found = wall(run, tally_of(run), LABELS)
+    found = wall(run, tally_of(run))
     assert found is not None
     assert found.alike
     assert (found.pictures, found.columns, found.rows) == (23, 6, 4)
@@ -103,16 +104,16 @@ def test_each_tile_shows_its_picture(tmp_path: Path) -> None:
     labels = [each.label for each in found.tiles]
     steps = [(at, at + 1) for at in range(22) if (at + 1) % 6] + [(at, at + 6) for at in range(17)]
     assert np.mean([labels[one] == labels[other] for one, other in steps]) > 0.75
-    assert wall(run, tally_of(run), LABELS) == found
+    assert wall(run, tally_of(run)) == found
 
 
 def test_few_pictures_stand_in_order(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", *map(made, range(3)))
-    found = wall(run, tally_of(run), LABELS)
+    found = wall(run, tally_of(run))
     assert found is not None
     assert not found.alike
     assert [each.picture for each in found.tiles] == sorted(made(number).sha256 for number in range(3))
-    html = page(tally_of(run), gallery(run, tally_of(run), LABELS), found)
+    html = page(tally_of(run), gallery(run, tally_of(run)), found)
     assert "All 3 pictures." in html
     assert "alike are near" not in html
 
@@ -121,12 +122,11 @@ def test_of_many_some_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "MOST", 12)
     run = make_run(tmp_path / "run", *map(made, range(30)))
     tally = tally_of(run)
-    found = wall(run, tally, LABELS)
+    found = wall(run, tally)
     assert found is not None
     assert (len(found.tiles), found.pictures) == (12, 30)
-    assert "12 of 30 pictures, drawn at random" in page(tally, gallery(run, tally, LABELS), found)
-    with counted_pictures(run, tally, LABELS) as known:
-        more = known.drawn(20)
+    assert "12 of 30 pictures, drawn at random" in page(tally, gallery(run, tally), found)
+    more = counted_pictures(run, tally).drawn(20)
     assert {each.picture for each in found.tiles} < set(more)  # the same draw, only longer
     assert more == sorted(more)
 
@@ -145,11 +145,14 @@ def test_groups_are_drawn_no_more_often_than_others(tmp_path: Path) -> None:
     ]
     run.write_table(f"scores/{MODEL_KEY}/{LABELS.key}.parquet", pa.table([names, *columns], schema=row.schema))
     run.write_table(groups_path(MODEL_KEY), pa.table([names, [of.get(name, name) for name in names]], schema=GROUPS))
+    post = Post(
+        source="test", id="all", attachments=tuple(Attachment(url=f"http://a.example/{name}") for name in names)
+    )
+    run.append("posts", posts_table([post]))
     (photo,) = run.dataset("photos").to_table().to_pylist()
-    rows = [photo | {"sha256": name, "position": at} for at, name in enumerate(names)]
+    rows = [photo | {"sha256": name, "post_id": "all", "position": at} for at, name in enumerate(names)]
     run.append("photos", pa.Table.from_pylist(rows, schema=run.dataset("photos").schema))
-    with counted_pictures(run, tally, LABELS) as known:
-        drawn = known.drawn(200)
+    drawn = counted_pictures(run, tally).drawn(200)
     first = {group[0] for group in groups}
     assert abs(sum(name in first for name in drawn) - 100) < 25
 
@@ -160,21 +163,21 @@ def test_files_that_are_gone_are_grey_and_told(tmp_path: Path) -> None:
     gone = images[4]
     (tmp_path / "run/images" / gone.sha256[:2] / f"{gone.sha256}.jpg").unlink()
     tally = tally_of(run)
-    found = wall(run, tally, LABELS)
+    found = wall(run, tally)
     assert found is not None
     assert found.gone == {gone.sha256}
     at = [each.picture for each in found.tiles].index(gone.sha256)
     row, column = divmod(at, found.columns)
     pixel = opened(found.sharp).getpixel((column * LARGEST + LARGEST // 2, row * LARGEST + LARGEST // 2))
     assert np.abs(np.subtract(pixel, (138, 138, 138))).max() < 6
-    html = page(tally, gallery(run, tally, LABELS), found)
+    html = page(tally, gallery(run, tally), found)
     assert "1 of them is grey: its file is gone from the run’s folder, or damaged." in html
     assert html.count("(its file is gone or damaged)") == 1
 
 
 def test_without_authors_nothing_is_there_that_posts_say(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", *map(made, range(6)))
-    found = wall(run, tally_of(run), LABELS, authors=False)
+    found = wall(run, tally_of(run), authors=False)
     assert found is not None
     assert not any(each.links or each.described for each in found.tiles)
 
@@ -185,7 +188,7 @@ def test_without_pictures_that_count_there_is_none(tmp_path: Path) -> None:
     scores = run.read_table(f"scores/{MODEL_KEY}/{LABELS.key}.parquet")
     assert scores is not None
     run.write_table(f"scores/{MODEL_KEY}/{LABELS.key}.parquet", scores.slice(0, 0))
-    assert wall(run, tally, LABELS) is None
+    assert wall(run, tally) is None
 
 
 # In a browser
@@ -198,7 +201,7 @@ def made_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images[7] = replace(images[7], seen=[Seen(number=7, url="javascript:window.hacked=3", alt=HOSTILE)])
     run: Run = make_run(folder / "run", *images)
     tally = tally_of(run)
-    html = page(tally, gallery(run, tally, LABELS), wall(run, tally, LABELS))
+    html = page(tally, gallery(run, tally), wall(run, tally))
     assert [tag for tag, _ in elements(html)].count("script") == 1  # ours
     path = folder / "page.html"
     path.write_text(html)

@@ -88,9 +88,12 @@ def write_report(run: Run, tally: Tally, *, pictures: bool = True, authors: bool
     folder = report_folder(run, tally.model_key, tally.labels_key)
     drawn = figures(tally)
     told = methods(run, tally, labels)
-    with counted_pictures(run, tally, labels) as known:
-        some = gallery(run, tally, known, pictures=pictures, authors=authors) if tally.images else None
-        all_of_them = wall(run, tally, known, authors=authors) if pictures and tally.images else None
+    some = all_of_them = None
+    if tally.images:
+        known = counted_pictures(run, tally)
+        some = gallery(run, tally, known, pictures=pictures, authors=authors)
+        all_of_them = wall(run, tally, known, authors=authors) if pictures else None
+        del known  # it is of the whole run
     page = page_of(
         tally,
         labels,
