@@ -36,7 +36,13 @@ server.start()
 print(server._api._httpd.server_port, flush=True)
 sys.stdin.read()
 """
-_UNAVAILABLE = b"""<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>by the plan</Message></Error>"""
+# as long as Amazon's: longer than some pieces of tables
+_UNAVAILABLE = (
+    b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>%s</Code><Message>by the plan</Message><RequestId>4442587FB7D0A2F9</RequestId><HostId>"""
+    + b"Uuag1LuByRx9e6j5Onimru9pO4ZVKnJ2" * 6
+    + b"</HostId></Error>"
+)
 _CODES = {
     301: b"PermanentRedirect", 400: b"ExpiredToken", 403: b"AccessDenied", 404: b"NoSuchUpload",
     409: b"OperationAborted", 500: b"InternalError", 503: b"SlowDown",
@@ -71,6 +77,10 @@ class Proxy:
             self.done[what] += 1
             return what
 
+    def fault_of_piece(self, method: str, path: str, piece: str) -> str:
+        """The same, for who asks by what piece of an object is wanted (its header Range)."""
+        return self.fault(method, path)
+
 
 @dataclass
 class Store:
@@ -103,7 +113,7 @@ def _handler(proxy: Proxy, upstream: str) -> type[BaseHTTPRequestHandler]:
 
         def pass_on(self) -> None:
             body = self.body()
-            what = proxy.fault(self.command, self.path)
+            what = proxy.fault_of_piece(self.command, self.path, self.headers.get("Range", ""))
             if what == "late":
                 time.sleep(0.2)
             if what == "cut before":

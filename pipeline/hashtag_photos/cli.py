@@ -828,7 +828,7 @@ def _begin(
         try:
             begun.append(begin(folder, source, **asked))  # type: ignore[arg-type]
         except SourceError as error:
-            had = folder.dataset("posts").count_rows()
+            had = folder.count("posts")
             tell(f"collect    goes on with the {had} posts had, as their source can't be read now: {error}")
             leave_out(folder, source, str(error))
     return begun

@@ -41,7 +41,7 @@ from filelock import FileLock, Timeout
 from hashtag_photos.errors import RunConflictError, RunError, RunLockedError, UsageError
 from hashtag_photos.imagestore import FILES, SHARDS, STORES, ImageStore, Layout
 from hashtag_photos.lease import Lease
-from hashtag_photos.storage import Storage, is_outage, storage_error
+from hashtag_photos.storage import Storage, is_outage, storage_error, until_answered
 from hashtag_photos.tables import PHOTOS, POSTS
 from hashtag_photos.words import first_line
 
@@ -193,11 +193,10 @@ class Run:
             return part.metadata.num_rows, part.schema_arrow
 
     def _merge(self, table: str, few: Sequence[_Span]) -> None:
-        paths = [self.storage.path(f"{table}/{each.name}") for each in few]
 
         def fill(file: IO[bytes]) -> None:
             writer, rows, waiting = None, 0, list[pa.RecordBatch]()
-            for batch in chain(self._batches(table, paths), [None]):
+            for batch in chain(self._batches(table, [f"{table}/{each.name}" for each in few]), [None]):
                 if batch is not None:
                     waiting.append(batch)
                     rows += len(batch)
@@ -217,42 +216,59 @@ class Run:
         self._still_ours()
         self.storage.write(path, lambda file: pq.write_table(rows, file, **_options(rows.schema)))
 
+    @until_answered
     def dataset(self, table: str, schema: pa.Schema | None = None) -> pads.Dataset:
-        """All parts of a table; columns that an older part lacks are null. Without a schema, that of the first part."""
+        """All parts of a table; columns that an older part lacks are null. Without a schema, that of the first part.
+
+        Who reads it, or queries `database`, does so in a function that is `until_answered`; `batches` and `read_table`
+        are so themselves.
+        """
         import pyarrow.dataset as pads  # with pandas behind it, 45 MB
 
-        parts = self._parts(table)
+        parts = [self.storage.path(part) for part in self._parts(table)]
         if not parts:
             return pads.dataset((schema or pa.schema([])).empty_table())
         with self.readable(table):
-            return pads.dataset(parts, schema=schema, filesystem=self.storage.fs_to_read, format="parquet")
+            return pads.dataset(parts, schema=schema, filesystem=self.storage.fs, format="parquet")
 
-    def batches(self, table: str, *columns: str, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """All rows of a table in the order they were written, some columns of them, at most `rows` at a time."""
-        yield from self._batches(table, self._parts(table), list(columns), rows)
+    @until_answered
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        with self.readable(table):
+            return int(self.dataset(table).count_rows())
+
+    def batches(
+        self, table: str, *columns: str, rows: int = _BATCH_ROWS, schema: pa.Schema | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """All rows of a table in the order they were written, some columns of them, at most `rows` at a time. With a
+        schema, columns that an older part lacks are null."""
+        for batch in self._batches(table, self._parts(table), list(columns), rows):
+            if schema is not None:
+                for name in set(columns) - set(batch.schema.names):
+                    batch = batch.append_column(name, pa.nulls(len(batch), schema.field(name).type))
+                batch = batch.select(list(columns))
+            yield batch
 
     def _batches(
-        self, table: str, paths: Iterable[str], columns: list[str] | None = None, rows: int = _BATCH_ROWS
+        self, table: str, parts: Iterable[str], columns: list[str] | None = None, rows: int = _BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
-        for path in paths:
-            with (
-                self.readable(table),
-                self.storage.fs_to_read.open_input_file(path) as file,
-                pq.ParquetFile(file) as part,
-            ):
+        for name in parts:
+            with self.readable(table), self.storage.open_for_ranges(name) as file, pq.ParquetFile(file) as part:
                 yield from part.iter_batches(rows, columns=columns, use_threads=False)
 
     def _parts(self, table: str) -> list[str]:
-        """Where the parts stand, in the order they were written, none that another one stands for."""
-        return [self.storage.path(f"{table}/{each.name}") for each in _standing(_spans(self.storage.names(table)))]
+        """The parts' paths in the folder, in the order they were written, none that another one stands for."""
+        return [f"{table}/{each.name}" for each in _standing(_spans(self.storage.names(table)))]
 
     def read_table(self, path: str, *columns: str) -> pa.Table | None:
         """A Parquet file of its own, or some columns of it, or None if it isn't there."""
         if not self.storage.exists(path):
             return None
-        with self.readable(path), self.storage.open(path) as file:
-            return pq.read_table(file, columns=list(columns) or None)
+        here = self.storage.local is not None  # else by this thread alone, as `until_answered` says
+        with self.readable(path), self.storage.open(path) as file, pq.ParquetFile(file) as table:
+            return table.read(list(columns) or None, use_threads=here)
 
+    @until_answered
     def keys(self, table: str, schema: pa.Schema, *columns: str) -> set[tuple[Any, ...]]:
         """The keys that stand in a table, as tuples of these columns."""
         with self.readable(table):

@@ -32,7 +32,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock, Timeout
@@ -52,7 +52,7 @@ _HELD = 64 << 20  # bytes of a file that are read into memory to be sent; more a
 _SENT_WHOLE = 5 << 20  # bytes; more go in parts
 _READ_AT_ONCE = 1 << 20  # bytes: most images with one request
 _SENT_AT_ONCE = 16  # objects
-REQUESTS_AT_ONCE = 32  # of this process to object stores
+REQUESTS_AT_ONCE = 32  # to an object store: so many wait for answers together
 _ATTEMPTS = 10  # at a request, with back-off up to 20 s: ninety seconds, where nobody answers
 _HASTY_ATTEMPTS = 3
 _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30
@@ -64,8 +64,10 @@ _KEYS = {
 _ADDRESS_AS_PATH = re.compile(rf"({'|'.join(_KEYS)}):/+(.*)", re.IGNORECASE)  # what a Path makes of one
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
-# a refusal is longer than a file of a few bytes, for which alone pyarrow has room then: it does not ask again
-_until_answered = retry(
+#: For what only reads: have it done again. A refusal is longer than a few bytes of a file, for which alone pyarrow has
+#: room then, and it does not ask again. (A file in Python does, and is read by threads of Python alone: one of Arrow's
+#: that is at it when the process ends takes the process down.)
+until_answered = retry(
     retry=retry_if_exception_message(match="(?s).*Failed to flush response stream"),
     wait=wait_random_exponential(0.1, max=20),
     stop=lambda state: state.attempt_number >= _ATTEMPTS,
@@ -115,16 +117,6 @@ class Storage:
         from pyarrow import fs as pafs  # 60 MB, which a process that only moves files into a local folder needn't have
 
         return pafs.LocalFileSystem()
-
-    @cached_property
-    def fs_to_read(self) -> pafs.FileSystem:
-        """As `fs`, for who reads tables: what an object store refuses for now is asked for again, however few bytes of
-        a file are read."""
-        if self.local is not None:
-            return self.fs
-        from pyarrow import fs as pafs
-
-        return pafs.PyFileSystem(_patient(self))
 
     def _client(self, *, in_parts: bool = False) -> pafs.FileSystem:
         return _client(self._store, self.root.partition("/")[0], self._attempts, in_parts)
@@ -192,7 +184,7 @@ class Storage:
         with self._explained(relative):
             return {info.base_name: info.mtime for info in self.fs.get_file_info(selector) if info.is_file}
 
-    @_until_answered
+    @until_answered
     def read(self, relative: str) -> bytes:
         """The bytes of a file."""
         with self._explained(relative), self.fs.open_input_file(self.path(relative)) as file:
@@ -380,12 +372,12 @@ class _Remote(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    @_until_answered
+    @until_answered
     def readinto(self, buffer: WriteableBuffer) -> int:
         with self._explained():
             return int(self._file.readinto(buffer))
 
-    @_until_answered
+    @until_answered
     def readall(self) -> bytes:
         """The rest as one request; else it would be one for each 8 KiB."""
         with self._explained():
@@ -410,36 +402,6 @@ class _Remote(io.RawIOBase):
             raise
         except OSError as error:
             raise storage_error(error, self._where) from error
-
-
-def _patient(storage: Storage) -> pafs.FileSystemHandler:
-    """A file system for reading in which each file is a `_Remote`."""
-    import pyarrow as pa
-    from pyarrow import fs as pafs
-
-    class Patient(pafs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
-        def get_type_name(self) -> str:
-            return "patient"
-
-        def __eq__(self, other: object) -> bool:
-            return other is self
-
-        def normalize_path(self, path: str) -> str:
-            return path
-
-        def get_file_info(self, paths: list[str]) -> list[pafs.FileInfo]:
-            return cast("list[pafs.FileInfo]", storage.fs.get_file_info(paths))
-
-        def open_input_file(self, path: str) -> pa.NativeFile:
-            return pa.PythonFile(_Remote(storage, path.removeprefix(f"{storage.root}/")), mode="r")
-
-        def _refuse(self, *_: object, **__: object) -> Any:
-            raise NotImplementedError("tables are read by this, and nothing else is done")
-
-        get_file_info_selector = create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = _refuse
-        delete_file = move = copy_file = open_input_stream = open_output_stream = open_append_stream = _refuse
-
-    return Patient()
 
 
 def storage_error(error: Exception, path: str) -> StorageError:

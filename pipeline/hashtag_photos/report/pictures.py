@@ -239,8 +239,7 @@ class Pictures:
         number, attachment = number[first], attachment[first]
         post = joined.post[attachment]
         row, of_row = np.unique(post, return_inverse=True)
-        with joined.run.readable("posts"):
-            says = joined.posts.take(pa.array(row), columns=_POST)
+        says = joined.posts_at(row, *_POST)
         position = (attachment - joined.first[post]).tolist()
         shown = [
             attachments[at]

@@ -22,6 +22,7 @@ from hashtag_photos.stages.coverage import Coverage
 from hashtag_photos.stages.numbers import BOUND, CORRECTED, RATIO, RAW, SHARE, Number, exactly, percents
 from hashtag_photos.stages.tally import Tally
 from hashtag_photos.stages.units import PICTURES
+from hashtag_photos.storage import until_answered
 from hashtag_photos.words import many, percent
 
 _NEAR = 1.1  # of two classes as near as this is said that there are about as many of each
@@ -122,6 +123,7 @@ def last_part(asked: Mapping[str, Any]) -> str:
     return PurePath(str(asked.get("path") or "")).name or "posts"
 
 
+@until_answered
 def times_of(run: Run) -> Times:
     """When what is in a run was posted, collected and downloaded."""
     with run.database() as database:

@@ -44,6 +44,7 @@ from hashtag_photos.labels import SKIP, LabelSet
 from hashtag_photos.run import Run
 from hashtag_photos.sampling import Frame
 from hashtag_photos.stages.sample import read_sample
+from hashtag_photos.storage import until_answered
 
 SKIP_TITLE = "Can't be told"
 COLUMNS = ("image", "sha256", "question", "sample", "position", "label", "coder", "at", "round", "sampled", "note")
@@ -244,6 +245,7 @@ def _sample_name(run: Run, labels: LabelSet) -> str:
 # To a file
 
 
+@until_answered
 def _formats(run: Run, pictures: Sequence[str]) -> dict[str, str]:
     """The format of each picture."""
     import pyarrow as pa
@@ -433,6 +435,7 @@ class _Reader:
         return min(at, self.now)
 
 
+@until_answered
 def _known(run: Run, frame: Frame | None) -> set[str]:
     """Every image that the run has, and every picture that could be drawn."""
     with run.database() as database:

@@ -40,6 +40,7 @@ from hashtag_photos.run import Run
 from hashtag_photos.stages.correct import Evidence
 from hashtag_photos.stages.group import groups_path
 from hashtag_photos.stages.sample import read_sample, sample_path
+from hashtag_photos.storage import until_answered
 
 AHEAD = 2  # pictures that can be loaded before they are asked
 MAX_PIXELS = 2_000_000  # of a picture as it is shown
@@ -377,6 +378,7 @@ class Session:
             raise FileNotFoundError(f"no photo of the run is the image {picture}")
         return self._formats[picture]
 
+    @until_answered
     def _formats_of(self, pictures: list[str]) -> dict[str, str]:
         with self.run.database() as database:
             return dict(
@@ -387,6 +389,7 @@ class Session:
                 ).fetchall()
             )
 
+    @until_answered
     def _posts_with(self, picture: str) -> tuple[tuple[PostText, ...], int]:
         """The most frequent texts of the posts that show a picture, and how many posts have others."""
         groups = self.run.read_table(groups_path(self.model_key))

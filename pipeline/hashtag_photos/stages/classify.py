@@ -38,6 +38,7 @@ from hashtag_photos.stages.score import (
     robustness_path,
     score,
 )
+from hashtag_photos.storage import until_answered
 from hashtag_photos.tables import scores_schema, vectors_of
 
 if TYPE_CHECKING:
@@ -335,8 +336,7 @@ def _precision_check(
     exact = _in_fp32(run, table, classifier)
     if not exact:
         return None
-    rows = run.dataset(table).to_table(filter=pc.field("sha256").isin(list(exact)))
-    stored = dict(zip(rows.column("sha256").to_pylist(), vectors_of(rows.column("vector")), strict=True))
+    stored = _stored(run, table, list(exact))
     ours = probabilities(np.stack([stored[sha] for sha in exact]), prompts, labels)
     theirs = probabilities(np.stack(list(exact.values())), _seen(classifier.reference, labels), labels)
     return {
@@ -349,6 +349,23 @@ def _precision_check(
     }
 
 
+@until_answered
+def _stored(run: Run, table: str, shas: list[str]) -> dict[str, npt.NDArray[np.float16]]:
+    with run.readable(table):
+        rows = run.dataset(table).to_table(filter=pc.field("sha256").isin(shas))
+    return dict(zip(rows.column("sha256").to_pylist(), vectors_of(rows.column("vector")), strict=True))
+
+
+@until_answered
+def _drawn(run: Run, table: str) -> pa.Table:
+    """The first images by sha256 that have a vector, with their formats."""
+    with run.database(embedded=run.dataset(table)) as database:
+        return database.sql(
+            f"""SELECT sha256, any_value(format) AS format FROM photos JOIN (SELECT DISTINCT sha256 FROM embedded)
+            USING (sha256) WHERE status = 'ok' GROUP BY sha256 ORDER BY sha256 LIMIT {_CHECKED}"""
+        ).to_arrow_table()
+
+
 def _in_fp32(run: Run, table: str, classifier: Classifier) -> dict[str, npt.NDArray[np.float32]]:
     """Vectors in fp32 by sha256: those that are stored, and those of images that came since, as far as drawn."""
     path = f"{table}/in-fp32.parquet"
@@ -356,11 +373,7 @@ def _in_fp32(run: Run, table: str, classifier: Classifier) -> dict[str, npt.NDAr
     vectors = {
         row["sha256"]: np.frombuffer(row["vector"], dtype="<f4") for row in (before.to_pylist() if before else ())
     }
-    with run.database(embedded=run.dataset(table)) as database:
-        drawn = database.sql(
-            f"""SELECT sha256, any_value(format) AS format FROM photos JOIN (SELECT DISTINCT sha256 FROM embedded)
-            USING (sha256) WHERE status = 'ok' GROUP BY sha256 ORDER BY sha256 LIMIT {_CHECKED}"""
-        ).to_arrow_table()
+    drawn = _drawn(run, table)
     left = drawn.filter(pc.invert(pc.is_in(drawn.column("sha256"), pa.array(list(vectors), pa.string()))))
     new = {
         sha: vector

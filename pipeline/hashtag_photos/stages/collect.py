@@ -41,6 +41,7 @@ PART_ROWS = 50_000
 PART_SECONDS = 30.0  # at most so much is asked for again after a kill
 MAX_WAIT = 3600.0
 _CHUNK_ROWS = 2_000
+_POSTS_AT_ONCE = 10_000  # that are read
 _LOOK_ROWS = 500  # how often it is looked whether there is something to write or to show
 _INTERRUPTED = "interrupted: run it again to go on"
 _AHEAD = timedelta(days=1)  # clocks and time zones differ by that much
@@ -99,7 +100,7 @@ def begin(
         raise UsageError(f"the longest wait must be 0 seconds or more, not {max_wait}", subject=max_wait)
     run.check(keep_authors=keep_authors)
     before = run.stages.get("collect", {})
-    had = run.dataset("posts", POSTS).count_rows()
+    had = run.count("posts")
     lost = bool(before) and before["posts"] is not None and before["posts"] != had
     records = {_key(each["asked"]): each for each in before.get("sources", ())}
     to_ask = [
@@ -363,7 +364,7 @@ class _Known:
         )
         self._database.execute("BEGIN")
         names = ["source", "id", "created_at", "text", "attachments"]
-        for batch in run.dataset("posts", POSTS).to_batches(columns=names):
+        for batch in run.batches("posts", *names, rows=_POSTS_AT_ONCE, schema=POSTS):
             columns = [batch.column(name).to_pylist() for name in names[:-1]]
             rows = zip(*columns, _urls(batch.column("attachments")), strict=True)
             self._database.executemany(
@@ -435,7 +436,7 @@ class _Pseudonyms:
     def __init__(self, run: Run) -> None:
         if run.storage.exists(self.FILE):
             self._key = bytes.fromhex(run.storage.read(self.FILE).decode())
-        elif run.dataset("posts", POSTS).head(1).num_rows:
+        elif run.count("posts"):
             raise RunError(
                 f"{run.location}/{self.FILE} is gone: the same authors would get other pseudonyms than before; bring "
                 "it back, or start again in another folder with --run",

@@ -30,6 +30,7 @@ from hashtag_photos.stages.summarize import summarize
 from hashtag_photos.stages.tally import Tally
 from hashtag_photos.stages.timeline import LEAST_BINS, BinTally, Timeline, TimeTally, common_axis, timeline_of
 from hashtag_photos.stages.units import ENGAGEMENT, PICTURES, UNITS
+from hashtag_photos.storage import until_answered
 from hashtag_photos.tables import POSTS, as_csv
 from hashtag_photos.words import many
 
@@ -315,6 +316,7 @@ def _side(run: Run, name: str, tally: Tally, labels: LabelSet | None) -> Side:
     )
 
 
+@until_answered
 def _shared(run_a: Run, a: Tally, run_b: Run, b: Tally) -> Shared:
     """What both have, counted by what was classified with the same question in each."""
     classified = "scores SEMI JOIN (SELECT sha256 FROM photos WHERE status = 'ok') USING (sha256)"

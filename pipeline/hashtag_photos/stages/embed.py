@@ -7,12 +7,14 @@ the order of their sha256, whatever takes how long: the same images give the sam
 from __future__ import annotations
 
 import ctypes
+import io
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import islice
+from threading import Semaphore
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -25,7 +27,7 @@ from hashtag_photos.run import Run
 from hashtag_photos.stages import Progress, cores, silent
 from hashtag_photos.stages.engine import Encoding, Engine
 from hashtag_photos.stages.joined import places
-from hashtag_photos.storage import REQUESTS_AT_ONCE
+from hashtag_photos.storage import REQUESTS_AT_ONCE, until_answered
 from hashtag_photos.tables import embeddings_schema, vector_column
 
 if TYPE_CHECKING:
@@ -86,15 +88,23 @@ def images_encoded(
     run: Run, encoder: Encoder, images: pa.Table, threads: int | None = None
 ) -> Iterator[list[tuple[tuple[str, str], Vector | Exception]]]:
     """Images of a run, given as sha256 and format, as `encoded` has them. From an object store as many are read at once
-    as it is asked for, however few cores decode them: else a GPU waits for files."""
+    as it can be asked for, or a GPU would wait for files; they are decoded by as many threads as from a disk."""
 
     def read(item: tuple[str, str]) -> torch.Tensor:
         with run.images.open(*item) as file:
             return encoder.prepare(file)
 
-    if run.storage.local is None:
-        threads = max(threads or cores(), REQUESTS_AT_ONCE)
-    return encoded(encoder, _rows(images), read, threads)
+    decodes = Semaphore(threads or cores())
+
+    def read_from_afar(item: tuple[str, str]) -> torch.Tensor:
+        with run.images.open(*item) as file:
+            content = io.BytesIO(file.read())
+        with decodes:
+            return encoder.prepare(content)
+
+    if run.storage.local is not None:
+        return encoded(encoder, _rows(images), read, threads)
+    return encoded(encoder, _rows(images), read_from_afar, max(threads or cores(), REQUESTS_AT_ONCE))
 
 
 def encoded(
@@ -164,6 +174,7 @@ def _give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+@until_answered
 def images_left(run: Run, embedded: pa.ChunkedArray) -> tuple[int, pa.Table]:
     """How many distinct images the run has, and those without a vector: sha256, format, by sha256.
 

@@ -23,12 +23,14 @@ from hashtag_photos.run import Run
 from hashtag_photos.stages import Progress, silent
 from hashtag_photos.stages.engine import LOCAL, Engine
 from hashtag_photos.stages.joined import Places, pieces, places, whole
+from hashtag_photos.storage import until_answered
 from hashtag_photos.tables import GROUPS, PHOTOS, vectors_of
 
 if TYPE_CHECKING:
     import pyarrow.dataset as pads
 
 _BATCH_ROWS = 8_192
+_LOOKS = ("window_hashes", "one_shade", "thumbnail")
 _WORDS = 4  # of 64 bits, in the hash of a window
 
 
@@ -64,6 +66,7 @@ def not_compared(run: Run, model_key: str) -> int:
     return int(used.get("images_not_compared", 0))
 
 
+@until_answered
 def _images(run: Run, embedded: pads.Dataset) -> pa.Array:
     """The sha256 of each image that counts and has a vector, those with most pixels first, then by sha256."""
     with run.database(embedded=embedded) as database:
@@ -75,6 +78,7 @@ def _images(run: Run, embedded: pads.Dataset) -> pa.Array:
     return whole(ranked.column("sha256"))
 
 
+@until_answered
 def _holds(run: Run, model_key: str, embedded: pads.Dataset) -> bool:
     """Whether the table holds just the images that count and have a vector."""
     rows = run.read_table(groups_path(model_key), "sha256")
@@ -91,6 +95,7 @@ def _holds(run: Run, model_key: str, embedded: pads.Dataset) -> bool:
     return bool(same and counted.all() and (places(others, vectors) < 0).all())
 
 
+@until_answered
 def _shas(table: pads.Dataset) -> pa.ChunkedArray:
     return table.to_table(columns=["sha256"]).column(0)
 
@@ -104,8 +109,8 @@ def _grouped(
     shades = np.zeros(len(images), dtype=np.float32)
     thumbnails = np.zeros((len(images), THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=np.uint8)
     progress("group", 0, None)
-    photos = run.dataset("photos", PHOTOS)
-    for place, looks in _rows(_looks(photos), places(_shas(photos), images)):
+    looks_of_all = run.batches("photos", *_LOOKS, rows=_BATCH_ROWS, schema=PHOTOS)  # null where an older one lacks them
+    for place, looks in _rows(looks_of_all, places(_shas(run.dataset("photos", PHOTOS)), images)):
         there = pc.and_(pc.and_(*(each.is_valid() for each in looks[:2])), looks[2].is_valid())
         column, shade, small = (each.filter(there) for each in looks)
         place, digits = place[there.to_numpy(zero_copy_only=False)], "".join(column.to_pylist())
@@ -140,14 +145,6 @@ def _grouped(
         first[known] = known[found]
     progress("group", len(images), len(images))
     return first, len(known)
-
-
-def _looks(photos: pads.Dataset) -> Iterator[pa.RecordBatch]:
-    """What is compared of all photos, a batch at a time; null where an older version did not write it."""
-    columns = ["window_hashes", "one_shade", "thumbnail"]
-    yield from photos.to_batches(
-        columns=columns, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1, use_threads=False
-    )
 
 
 def _rows(batches: Iterable[pa.RecordBatch], place: Places) -> Iterator[tuple[npt.NDArray[np.int64], list[pa.Array]]]:

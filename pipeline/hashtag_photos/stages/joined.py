@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from hashtag_photos.records import PhotoStatus
 from hashtag_photos.run import Run
+from hashtag_photos.storage import until_answered
 from hashtag_photos.tables import PHOTOS, POSTS
 
 if TYPE_CHECKING:
@@ -47,16 +48,25 @@ class Joined:
     photo: Places
     had: Places
 
+    @until_answered
     def of_posts(self, *columns: str) -> pa.Table:
         """Columns of all posts, in their order. Raises RunError if they can't be read."""
         with self.run.readable("posts"):
             return _long_table(self.posts.to_table(columns=list(columns)))
 
+    @until_answered
     def of_photos(self, *columns: str) -> pa.Table:
         """Columns of all rows of photos, earlier attempts among them. Raises RunError if they can't be read."""
         with self.run.readable("photos"):
             return _long_table(self.photos.to_table(columns=list(columns)))
 
+    @until_answered
+    def posts_at(self, rows: npt.NDArray[np.integer], *columns: str) -> pa.Table:
+        """Columns of the posts at these places. Raises RunError if they can't be read."""
+        with self.run.readable("posts"):
+            return self.posts.take(pa.array(rows), columns=list(columns))
+
+    @until_answered
     def urls(self) -> pa.ChunkedArray:
         """The addresses of all attachments. Raises RunError if they can't be read."""
         with self.run.readable("posts"):
@@ -64,6 +74,7 @@ class Joined:
             return long(pa.chunked_array([each.column(0).flatten().field("url") for each in batches], pa.string()))
 
 
+@until_answered
 def join(run: Run) -> Joined:
     """The posts and photos of a run. Raises RunError if they can't be read.
 
