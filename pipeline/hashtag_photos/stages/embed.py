@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import islice
-from threading import Semaphore
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -94,17 +93,17 @@ def images_encoded(
         with run.images.open(*item) as file:
             return encoder.prepare(file)
 
-    decodes = Semaphore(threads or cores())
-
-    def read_from_afar(item: tuple[str, str]) -> torch.Tensor:
-        with run.images.open(*item) as file:
-            content = io.BytesIO(file.read())
-        with decodes:
-            return encoder.prepare(content)
-
     if run.storage.local is not None:
-        return encoded(encoder, _rows(images), read, threads)
-    return encoded(encoder, _rows(images), read_from_afar, max(threads or cores(), REQUESTS_AT_ONCE))
+        yield from encoded(encoder, _rows(images), read, threads)
+        return
+    with ThreadPoolExecutor(threads or cores()) as decoders:
+
+        def read_from_afar(item: tuple[str, str]) -> torch.Tensor:
+            with run.images.open(*item) as file:
+                content = io.BytesIO(file.read())
+            return decoders.submit(encoder.prepare, content).result()
+
+        yield from encoded(encoder, _rows(images), read_from_afar, max(threads or cores(), REQUESTS_AT_ONCE))
 
 
 def encoded(
