@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Server, picture_server
+from conftest import Server, picture_server, until
 from object_store import Proxy, Store, new_bucket
 from PIL import Image
 from ray_cluster import MARK, Routed, another_node, comparable, fetching, running
@@ -303,26 +303,35 @@ def test_whoever_dies_nothing_is_lost_or_doubled(
 ) -> None:
     run = many.begun(hp.Run(tmp_path / "run" if where == "a folder" else store.at("many")))
     many.server.asked.clear()
-    killed: dict[str, set[int]] = {}
+    killed: set[int] = set()
 
-    def killing(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
-        if stage in killed or done < 300:
-            return
-        killed[stage] = set(fetching().values()) if stage == "download" else model_actors()
-        for process in killed[stage]:
+    def kill_those_who_fetch() -> None:
+        until(lambda: len(many.server.asked) >= 300)
+        killed.update(fetching().values())
+        for process in killed:
             os.kill(process, signal.SIGKILL)
 
+    def kill_those_with_models(stage: str, done: int, total: int | None, note: str = "", detail: str = "") -> None:
+        if stage == "embed" and done and not killed:
+            killed.update(model_actors())
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+
     shards = None if where == "a folder" else "shards"
-    assert hp.download(run, manners=QUICK, engine=engine, store=shards, progress=killing).statuses == {"ok": MANY}
-    assert killed["download"]
+    killer = threading.Thread(target=kill_those_who_fetch, daemon=True)
+    killer.start()
+    assert hp.download(run, manners=QUICK, engine=engine, store=shards).statuses == {"ok": MANY}
+    killer.join()
+    assert killed
+    killed.clear()
     assert comparable(many.local).equals(comparable(run))
-    assert MANY <= len(many.server.asked) < 2 * MANY, "what was had before is not asked for again"
+    assert MANY <= len(many.server.asked) <= 2 * MANY, "what was on its way is asked again, once"
     (tmp_path / "marks").mkdir()
     monkeypatch.setattr(score, "_BATCH_ROWS", 500)
     classifier = hp.Classifier("tiny", device="cpu", engine=Deadly(engine, tmp_path / "marks"))
-    done = hp.classify(run, classifier, progress=killing)
-    assert len(killed["embed"]) == 2, "one on each node"
-    assert not killed["embed"] & model_actors()
+    done = hp.classify(run, classifier, progress=kill_those_with_models)
+    assert len(killed) == 2, "one on each node"
+    assert not killed & model_actors()
     assert {path.name for path in (tmp_path / "marks").iterdir()} == {"_alike", "_table", "_scored", "_counted"}
     assert (done.new, done.images, done.unreadable) == (MANY, MANY, 0)
     assert done.pictures < MANY - 40, "copies are found"
