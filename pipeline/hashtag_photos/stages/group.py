@@ -86,8 +86,7 @@ def _holds(run: Run, model_key: str, embedded: pads.Dataset) -> bool:
         return False
     with run.database() as database:
         shown = database.sql(f"SELECT sha256 FROM photos WHERE status = '{PhotoStatus.OK.value}'").to_arrow_table()
-    with run.readable("embeddings"):
-        vectors = _shas(embedded)
+    vectors = _shas(run, embedded)
     place = places(shown.column(0), rows.column(0))
     counted = np.bincount(place[place >= 0], minlength=len(rows))
     others = shown.column(0).filter(pa.array(place < 0))
@@ -96,8 +95,9 @@ def _holds(run: Run, model_key: str, embedded: pads.Dataset) -> bool:
 
 
 @until_answered
-def _shas(table: pads.Dataset) -> pa.ChunkedArray:
-    return table.to_table(columns=["sha256"]).column(0)
+def _shas(run: Run, table: pads.Dataset) -> pa.ChunkedArray:
+    with run.readable("a table"):
+        return table.to_table(columns=["sha256"]).column(0)
 
 
 def _grouped(
@@ -110,7 +110,7 @@ def _grouped(
     thumbnails = np.zeros((len(images), THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=np.uint8)
     progress("group", 0, None)
     looks_of_all = run.batches("photos", *_LOOKS, rows=_BATCH_ROWS, schema=PHOTOS)  # null where an older one lacks them
-    for place, looks in _rows(looks_of_all, places(_shas(run.dataset("photos", PHOTOS)), images)):
+    for place, looks in _rows(looks_of_all, places(_shas(run, run.dataset("photos", PHOTOS)), images)):
         there = pc.and_(pc.and_(*(each.is_valid() for each in looks[:2])), looks[2].is_valid())
         column, shade, small = (each.filter(there) for each in looks)
         place, digits = place[there.to_numpy(zero_copy_only=False)], "".join(column.to_pylist())
@@ -124,7 +124,7 @@ def _grouped(
     row[known] = np.arange(len(known))
     vectors = np.empty((0, 0), dtype=np.int8)
     stored = run.batches(f"embeddings/{model_key}", "vector", rows=_BATCH_ROWS)
-    for place, (column,) in _rows(stored, places(_shas(embedded), images)):
+    for place, (column,) in _rows(stored, places(_shas(run, embedded), images)):
         some = rounded(vectors_of(column))
         if not len(vectors):
             vectors = np.zeros((len(known), some.shape[1]), dtype=np.int8)
