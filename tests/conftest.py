@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from hashtag_photos import sources
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 # a shell that starts a job in the background has it ignore Ctrl-C, which some tests press
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# on a busy machine anything takes long once
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE = REPOSITORY / "pipeline/hashtag_photos/sources/sample"

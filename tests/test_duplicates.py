@@ -91,7 +91,7 @@ def plainly(hashes: np.ndarray, vectors: np.ndarray) -> list[int]:
     return [first[group[a]] for a in range(n)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 70), st.floats(0, 1)), max_size=9), st.integers(0, 1_000))
 def test_groups_are_those_of_the_plain_definition(images: list[tuple[int, int, float]], seed: int) -> None:
     """So few that the distance between unrelated vectors is the one that stands for it: 0.5."""

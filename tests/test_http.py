@@ -697,7 +697,7 @@ def test_no_spelling_of_an_inner_address_is_connected_to() -> None:
     with listening(OK + b"\r\nsecret", "0.0.0.0") as raw, tempfile.TemporaryDirectory() as folder:
         limits = Limits(ports=(raw.port,), connect_timeout=1, total_timeout=1)
 
-        @settings(max_examples=40, deadline=None)
+        @settings(max_examples=40)
         @given(numbers)
         def no_way_in(number: int) -> None:
             async def ask() -> None:

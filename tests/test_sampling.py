@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashtag_photos import estimate
@@ -155,7 +155,6 @@ def test_the_largest_are_all_taken() -> None:
     assert frame.drawn[np.isin(frame.sha256, names(5))].all()
 
 
-@settings(deadline=None)
 @given(st.floats(2, 15))
 def test_more_precision_needs_more_labels(points: float) -> None:
     rng = np.random.default_rng(0)

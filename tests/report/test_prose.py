@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import REPOSITORY
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_tally import AGREEMENT, LABELLED, LABELS, NO_RUN, RAW, REVIEWED, TALLY, UNREVIEWED, covered, number
 from markdown_it import MarkdownIt
@@ -303,7 +303,6 @@ def test_no_times_of_a_class_that_nothing_shows() -> None:
 counts = st.integers(0, 3000) | st.integers(0, 3)
 
 
-@settings(deadline=None)
 @given(friendly=counts, force=counts, neither=counts, unsure=counts)
 def test_every_raw_answer_is_true_and_in_good_order(friendly: int, force: int, neither: int, unsure: int) -> None:
     tally = raw_tally(friendly, force, neither, unsure)
@@ -733,7 +732,6 @@ def rendered(text: str) -> tuple[set[str], list[str], str]:
     return {each.type for each in tokens}, links, "".join(each.content for each in tokens if each.type == "text")
 
 
-@settings(deadline=None)
 @given(st.text() | st.text(alphabet="\\`*_[]()<>#!|~^$&@:/. wx1-+\n"))
 def test_escaped_text_is_text_and_nothing_else(text: str) -> None:
     kinds, links, shown = rendered(f"a “{escape(text)}”")

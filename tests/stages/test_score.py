@@ -261,7 +261,7 @@ def obvious_table(
     return {key: counts for key, (counts, _) in found.items()}, min(nearest for _, nearest in found.values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     counts=st.lists(st.integers(1, 4), min_size=2, max_size=4),
