@@ -205,13 +205,13 @@ def test_a_dripping_server_times_out_in_total(server: Server, tmp_path: Path) ->
         handler.send_response(200)
         handler.send_header("Content-Length", "5000")
         handler.end_headers()
-        for _ in range(40):
+        for _ in range(200):
             handler.wfile.write(b".")
             time.sleep(0.1)
 
     started = time.monotonic()
     assert refusal(_raw(server, "/a.jpg", drip), tmp_path, server.local).status is PhotoStatus.TIMEOUT
-    assert time.monotonic() - started < 3.5
+    assert time.monotonic() - started < 15, "and not after the 20 s that it drips"
 
 
 def test_redirects_are_followed_and_limited(server: Server, tmp_path: Path) -> None:
@@ -464,14 +464,14 @@ def test_whole_files_in_odd_clothes(tmp_path: Path, answer: bytes) -> None:
 def test_headers_that_drip_for_ever_time_out_in_total(tmp_path: Path) -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(OK)
-        for number in range(200):
+        for number in range(600):
             connection.sendall(b"X-%d: y\r\n" % number if number < 60 else b"y")
             time.sleep(0.05)
 
     started = time.monotonic()
     with listening(talk) as raw:
         assert refusal(f"{ORIGIN}/a.jpg", tmp_path, raw.local).status is PhotoStatus.TIMEOUT
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20, "and not after the 30 s that it talks"
 
 
 def test_hops_share_one_time_in_total(server: Server, tmp_path: Path) -> None:
@@ -1075,7 +1075,7 @@ def test_the_log_tells_of_each_request(server: Server, tmp_path: Path) -> None:
         ("/large.jpg", 0, 200, 0, "too_large"),
         ("/busy.jpg", 0, 503, 0, "server_error"),
     ]
-    assert all(each.seconds < 1 and each.time.tzinfo for each in requests)
+    assert all(0 <= each.seconds < 30 and each.time.tzinfo for each in requests)
 
 
 def test_the_log_tells_the_bytes_of_each_request_and_not_of_those_beside_it(server: Server, tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_requests_to_a_host_start_no_faster_than_its_rate(town: Town, tmp_path: 
     a, b = town.host("a", after(0)), town.host("b", after(0))
     assert had(ask(town, tmp_path, urls("a", 13) + urls("b", 13), replace(FAST, rate_per_host=20))) == 26
     for host in (a, b):
-        assert 0.45 < host.seconds < 3, "12 pauses of 1/20 s, side by side with another host's"
+        assert 0.45 < host.seconds < 10, "12 pauses of 1/20 s, side by side with another host's"
 
 
 def test_a_host_that_rested_has_saved_nothing_up(town: Town, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_an_address_for_which_alone_a_host_asks_to_wait_is_given_up(town: Town, 
     begun = time.monotonic()
     outcomes = ask(town, tmp_path, urls("a", 100), replace(FAST, attempts=3, patience=20), hands=3)
     assert had(outcomes) == 99
-    assert time.monotonic() - begun < 12, "and not after 20 s of patience"
+    assert time.monotonic() - begun < 18, "and not after 20 s of patience"
 
 
 def test_hosts_that_are_waited_for_are_told(town: Town, tmp_path: Path) -> None:
@@ -475,7 +475,7 @@ def test_hosts_that_stall_drip_or_fail_keep_nobody_waiting(town: Town, tmp_path:
 
     took, done = asyncio.run(visit())
     assert done == 0
-    assert took < 5, "a few tenths of a second, unless somebody waits for a timeout of 10"
+    assert took < 9, "a few tenths of a second, unless somebody waits for a timeout of 10"
     assert min(host.most for host in good) >= manners.connections_per_host - 2, "a slow machine misses some overlap"
     assert len(town.hosts["stalls"].visits) == len(town.hosts["drips"].visits) == manners.connections_per_host
 
