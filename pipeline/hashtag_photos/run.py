@@ -193,7 +193,6 @@ class Run:
             return part.metadata.num_rows, part.schema_arrow
 
     def _merge(self, table: str, few: Sequence[_Span]) -> None:
-
         def fill(file: IO[bytes]) -> None:
             writer, rows, waiting = None, 0, list[pa.RecordBatch]()
             for batch in chain(self._batches(table, [f"{table}/{each.name}" for each in few]), [None]):
@@ -216,7 +215,6 @@ class Run:
         self._still_ours()
         self.storage.write(path, lambda file: pq.write_table(rows, file, **_options(rows.schema)))
 
-    @until_answered
     def dataset(self, table: str, schema: pa.Schema | None = None) -> pads.Dataset:
         """All parts of a table; columns that an older part lacks are null. Without a schema, that of the first part.
 
@@ -231,7 +229,6 @@ class Run:
         with self.readable(table):
             return pads.dataset(parts, schema=schema, filesystem=self.storage.fs, format="parquet")
 
-    @until_answered
     def count(self, table: str) -> int:
         """How many rows a table has."""
         with self.readable(table):
